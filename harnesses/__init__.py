@@ -1,0 +1,1 @@
+"""The built-in harnesses, one small file each; installed as `pytest_ale.harnesses`."""

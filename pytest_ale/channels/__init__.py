@@ -1,0 +1,4 @@
+"""Ways to talk to a machine.
+
+Know nothing of who made the machine.
+"""

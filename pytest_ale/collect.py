@@ -1,0 +1,158 @@
+"""Collection: a task's folder becomes a file of items, one per variant, agent and trial.
+
+Knows nothing of what is in `main.py`, and never touches the network. A run has thousands of items
+and every worker collects them all: what is done here per folder or item is measured
+(benchmarks/collect.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pytest
+
+from pytest_ale.examine import NotPassed, check_controls, examine
+from pytest_ale.sandbox import Fault
+from pytest_ale.session import AGENTS, CARDS, SETTINGS
+from pytest_ale.task import Instance, Task
+
+if TYPE_CHECKING:
+    from pytest_ale.harness import Agent
+
+__all__ = ["TaskFile", "TaskFolder", "TaskItem", "collect_directory", "fault_line"]
+
+CARD, MAIN, PROMPT = "card.yaml", "main.py", "prompt.md"
+
+
+def collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Claim a task's folder, so that nothing walks its data; and clusters, so none is imported."""
+    names = set(os.listdir(path))  # noqa: PTH208  # one look instead of four
+    if CARD in names:
+        if MAIN in names or PROMPT in names:
+            folder = TaskFolder.from_parent(parent, path=path)
+            folder.names = names
+            return folder
+    elif any(path.glob(f"*/{CARD}")):
+        return pytest.Dir.from_parent(parent, path=path)
+    return None
+
+
+class TaskFolder(pytest.Directory):
+    """A folder with card.yaml and main.py."""
+
+    names: set[str]
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        card = f"{self.path}/{CARD}"
+        try:
+            entry = self.config.stash[CARDS].entry(card)
+        except ValueError as error:  # CardError, which lives with pydantic
+            raise self._broken(str(error)) from None
+        for name in (MAIN, PROMPT):
+            if name not in self.names:
+                whole = f"a task has {CARD}, {PROMPT} and {MAIN}"
+                raise self._broken(f"{self.path / name}: is missing; {whole}")
+        file = TaskFile.from_parent(self, path=self.path / MAIN)
+        file.task = Task(self.path, entry)
+        yield file
+
+    def _broken(self, line: str) -> pytest.Collector.CollectError:
+        # Serial pytest would stop before the first test; the other tasks are to run (issue 2).
+        self.config.option.continue_on_collection_errors = True
+        return self.CollectError(line.replace(f"{self.config.rootpath}/", "", 1))
+
+
+class TaskFile(pytest.File):
+    """The file between folder and items: an item below a folder has no id to paste back."""
+
+    task: Task
+
+    def collect(self) -> Iterator[pytest.Item]:
+        for marker in self.task.entry.markers:
+            self.add_marker(marker)
+        if self.config.pluginmanager.hasplugin("timeout"):
+            self.add_marker(pytest.mark.timeout(0))  # pytest-timeout's word for none
+        settings = self.config.stash[SETTINGS]
+        for variant in self._variants(settings.variants):
+            instance = Instance(self.task, variant, settings.seed)
+            if settings.controls:
+                yield self._item(f"{variant}-controls", instance, self._agents[0], 1)
+                continue
+            for agent in self._agents:
+                for trial in range(1, settings.trials + 1):
+                    suffix = f"-{trial}" if settings.trials > 1 else ""
+                    yield self._item(f"{variant}-{agent.slug}{suffix}", instance, agent, trial)
+
+    def _variants(self, wanted: str) -> list[str]:
+        variants = self.task.entry.variants
+        if wanted == "first":
+            return variants[:1]
+        return [variant for variant in variants if wanted in ("all", variant)]
+
+    @property
+    def _agents(self) -> list[Agent]:
+        return self.config.stash[AGENTS]
+
+    def _item(self, id: str, instance: Instance, agent: Agent, trial: int) -> TaskItem:
+        call = check_controls if self.config.stash[SETTINGS].controls else examine
+        name = f"{self.path.parent.name}[{id}]"
+        item: TaskItem = TaskItem.from_parent(self, name=name, callobj=call)
+        item.task_instance, item.agent, item.trial = instance, agent, trial
+        return item
+
+
+class TaskItem(pytest.Function):
+    """One instance for one agent, once: a test with real fixtures."""
+
+    task_instance: Instance
+    agent: Agent
+    trial: int
+
+    @classmethod
+    def from_parent(cls, parent: TaskFile, **given: object) -> Self:  # type: ignore[override]
+        """Items of one folder see the same fixtures: pytest looks them up once, for the first."""
+        seen = _Fixtures.of(parent)
+        item: Self = super().from_parent(parent, fixtureinfo=seen.info, **given)
+        seen.info = seen.info or getattr(item, "_fixtureinfo", None)
+        return item
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, f"{self.task_instance.task.id}[{self.name.partition('[')[2]}"
+
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None
+    ) -> str:
+        if isinstance(excinfo.value, NotPassed):
+            return str(excinfo.value)
+        if isinstance(excinfo.value, Fault):
+            return fault_line(excinfo.value)
+        return str(super().repr_failure(excinfo))
+
+
+class _Fixtures:
+    """What pytest found out about the fixtures of items in one place: a sixth of collecting them.
+
+    The place is the cluster's folder, or the task's own where it has a conftest.py.
+    """
+
+    KEY: pytest.StashKey[dict[Path, _Fixtures]] = pytest.StashKey()
+
+    def __init__(self) -> None:
+        self.info: object = None
+
+    @classmethod
+    def of(cls, file: TaskFile) -> _Fixtures:
+        folder = file.parent
+        assert isinstance(folder, TaskFolder)
+        place = folder.path if "conftest.py" in folder.names else folder.path.parent
+        return file.session.stash.setdefault(cls.KEY, {}).setdefault(place, cls())
+
+
+def fault_line(fault: Fault) -> str:
+    """What a user sees of an infrastructure fault."""
+    phase = f" in phase {fault.phase}" if fault.phase else ""
+    notes = "".join(f"\n{note}" for note in getattr(fault, "__notes__", ()) if note)
+    return f"infrastructure fault{phase}, no score: {fault}{notes}"

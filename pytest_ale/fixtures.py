@@ -1,0 +1,277 @@
+"""Fixtures: the seams of a run, each small and meant to be overridden.
+
+Knows no provider's name.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ale.session import AGENTS, RUN, SETTINGS
+from pytest_ale.settings import Settings
+from pytest_ale.text import one_line
+
+if TYPE_CHECKING:
+    from pytest_ale.collect import TaskItem
+    from pytest_ale.grading import Grader
+    from pytest_ale.harness import Agent
+    from pytest_ale.leases import Pool
+    from pytest_ale.plan import Plan
+    from pytest_ale.record import Record, RunDir
+    from pytest_ale.runner import Runner
+    from pytest_ale.sandbox import Sandbox
+
+__all__ = [
+    "ale_agent",
+    "ale_agents",
+    "ale_controls",
+    "ale_grader",
+    "ale_output",
+    "ale_prompt",
+    "ale_run",
+    "ale_run_dir",
+    "ale_sandbox",
+    "ale_sandboxes",
+    "ale_settings",
+]
+
+
+@pytest.fixture(scope="session")
+def ale_settings(pytestconfig: pytest.Config) -> Settings:
+    """The settings of this run, from options, environment and ini file."""
+    return pytestconfig.stash[SETTINGS]
+
+
+@pytest.fixture(scope="session")
+def ale_run_dir(pytestconfig: pytest.Config, ale_settings: Settings) -> RunDir:
+    """The run directory, made now if it is not there."""
+    from pytest_ale.record import RunDir
+    from pytest_ale.sandbox import RecordFault
+
+    run_dir = RunDir(pytestconfig.stash[RUN])
+    try:
+        run_dir.ensure(ale_settings)
+    except RecordFault as fault:
+        pytest.fail(str(fault), pytrace=False)
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def ale_sandboxes(
+    request: pytest.FixtureRequest, ale_settings: Settings, ale_run_dir: RunDir
+) -> Pool:
+    """The pool of sandboxes; override it to bring machines of your own."""
+    from pytest_ale.leases import Pool
+    from pytest_ale.registry import provider_named
+
+    provider = provider_named(ale_settings.provider, ale_settings)
+    return Pool(provider, ale_run_dir.ledger, _hidden(request.session, ale_settings))
+
+
+def _hidden(session: pytest.Session, settings: Settings) -> tuple[Path, ...]:
+    """Host paths that no sandbox may show, wherever they lie."""
+    from pytest_ale.collect import TaskItem
+
+    folders = {item.path.parent for item in session.items if isinstance(item, TaskItem)}
+    return tuple(sorted({settings.rootdir, settings.runs_dir, *folders}))
+
+
+@pytest.fixture(scope="session")
+def ale_grader(ale_settings: Settings) -> Iterator[Grader]:
+    """The grader process."""
+    from pytest_ale.grading import Grader
+
+    grader = Grader(ale_settings.grade_timeout)
+    yield grader
+    grader.close()
+
+
+@pytest.fixture(scope="session")
+def ale_agents(pytestconfig: pytest.Config) -> list[Agent]:
+    """The agents of this run."""
+    return pytestconfig.stash.get(AGENTS, [])
+
+
+@pytest.fixture
+def ale_agent(request: pytest.FixtureRequest) -> Agent:
+    """The agent of this item; override it to change its knobs for a folder."""
+    return _task_item(request).agent
+
+
+@pytest.fixture
+def ale_prompt(request: pytest.FixtureRequest, ale_settings: Settings) -> str:
+    """The prompt with its placeholders; override it to tell the agent more, or something else."""
+    prompt = _task_item(request).task_instance.task.prompt
+    suffix = ale_settings.prompt_suffix.replace("{", "{{").replace("}", "}}")
+    return f"{prompt.rstrip()}\n\n{suffix}\n" if suffix else prompt
+
+
+def _task_item(request: pytest.FixtureRequest) -> TaskItem:
+    from pytest_ale.collect import TaskItem
+
+    if not isinstance(request.node, TaskItem):
+        pytest.fail(f"{request.fixturename} is for tasks; this test asks for it", pytrace=False)
+    return request.node
+
+
+@pytest.fixture
+def ale_run(
+    request: pytest.FixtureRequest,
+    ale_settings: Settings,
+    ale_sandboxes: Pool,
+    ale_grader: Grader,
+    ale_run_dir: RunDir,
+) -> Iterator[Runner]:
+    """This item's attempt, leased and staged; its teardown releases the sandbox."""
+    from pytest_ale.run import Attempt
+    from pytest_ale.runner import Runner
+
+    item = _task_item(request)
+    with _told(item):
+        plan = _plan(request, ale_settings)
+        _skip_unless_hosted(request, plan, ale_sandboxes, ale_run_dir)
+
+        def attempt() -> Attempt:
+            return Attempt(plan, ale_sandboxes, ale_grader, ale_run_dir)
+
+        def recorded(record: Record) -> None:
+            _report(item, record, ale_run_dir)
+
+        runner = Runner(attempt, ale_settings.retries, recorded, _warn)
+    try:
+        with _told(item, runner):
+            runner.prepare()
+        yield runner
+    finally:
+        runner.release()
+
+
+def _plan(request: pytest.FixtureRequest, settings: Settings) -> Plan:
+    from pytest_ale.plan import make_plan
+    from pytest_ale.registry import harness_named
+
+    item = _task_item(request)
+    agent = request.getfixturevalue("ale_agent")
+    harness = harness_named(agent.harness)
+    plan = make_plan(item.task_instance, item.agent, harness, item.trial, settings)
+    return replace(plan, agent=agent, prompt=request.getfixturevalue("ale_prompt"))
+
+
+def _skip_unless_hosted(
+    request: pytest.FixtureRequest, plan: Plan, pool: Pool, run_dir: RunDir
+) -> None:
+    """What a provider cannot host is no failure: skipped, recorded, with the reason."""
+    reason = pool.provider.refuses(plan.instance.spec((), {}), trusted=plan.harness.trusted)
+    if reason is None:
+        return
+    number = run_dir.next_attempt(plan.place)
+    record = plan.blank(pool, number, f"{plan.place}/attempt-{number}")
+    record = replace(record, outcome="unrunnable", message=reason)
+    run_dir.save(record, None)
+    _report(_task_item(request), record, run_dir)
+    pytest.skip(f"not runnable on provider {pool.provider.name}: {reason}")
+
+
+@contextmanager
+def _told(item: TaskItem, runner: Runner | None = None) -> Iterator[None]:
+    """Show an infrastructure fault in setup as one line, as an error and not as a failure."""
+    from pytest_ale.collect import fault_line
+    from pytest_ale.sandbox import Fault
+
+    said = ""
+    try:
+        yield
+    except Fault as fault:
+        said = fault_line(fault)
+    if said:
+        if runner is None:
+            item.user_properties += early_fault(item)
+        pytest.fail(said, pytrace=False)
+
+
+def early_fault(item: TaskItem) -> list[tuple[str, object]]:
+    """Properties of an item that failed before there was an attempt to record."""
+    card = item.task_instance.task.card
+    known: dict[str, object] = {
+        "outcome": "fault",
+        "task": item.task_instance.task.id,
+        "variant": item.task_instance.variant.id,
+        "agent": item.agent.label,
+        "trial": item.trial,
+        "tier": card.tier,
+        "cluster": card.cluster,
+    }
+    return [(f"ale.{name}", value) for name, value in known.items()]
+
+
+def _report(item: TaskItem, record: Record, run_dir: RunDir) -> None:
+    """Put the record into the item's properties, and tell the hook."""
+    item.user_properties.extend(record.properties(run_dir.path))
+    try:
+        item.ihook.pytest_ale_attempt_recorded(record=record)
+    except Exception as error:
+        _warn(f"pytest_ale_attempt_recorded raised {type(error).__name__}: {error}")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(pytest.PytestWarning(one_line(text, 1000)), stacklevel=2)
+
+
+@pytest.fixture
+def ale_controls(
+    request: pytest.FixtureRequest,
+    ale_settings: Settings,
+    ale_sandboxes: Pool,
+    ale_grader: Grader,
+    ale_run_dir: RunDir,
+) -> Record:
+    """The controls of this item's instance, each a named check."""
+    from pytest_ale.controls import Controls
+
+    item = _task_item(request)
+    with _told(item):
+        plan = replace(_plan(request, ale_settings), keep="never")
+        _skip_unless_hosted(request, plan, ale_sandboxes, ale_run_dir)
+        controls = Controls(plan, ale_sandboxes, ale_grader, ale_run_dir)
+    with _told(item):
+        record = controls.run()
+    _report(item, record, ale_run_dir)
+    return record
+
+
+@pytest.fixture
+def ale_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A sandbox: in a task this attempt's own, in any other test a clean machine."""
+    from pytest_ale.collect import TaskItem
+    from pytest_ale.sandbox import Fault, SandboxSpec
+
+    if isinstance(request.node, TaskItem):
+        runner = request.getfixturevalue("ale_run")
+        yield runner.attempt.lease.sandbox
+        return
+    pool: Pool = request.getfixturevalue("ale_sandboxes")
+    spec = SandboxSpec(labels={"attempt": request.node.nodeid})
+    if reason := pool.provider.refuses(spec, trusted=True):
+        pytest.skip(f"no sandbox on provider {pool.provider.name}: {reason}")
+    try:
+        lease = pool.lease(spec)
+    except Fault as fault:
+        pytest.fail(f"infrastructure fault, no sandbox: {fault}", pytrace=False)
+    yield lease.sandbox
+    with suppress(Fault):
+        lease.sandbox.stop()
+    pool.release(lease.id, request.node.nodeid)
+
+
+@pytest.fixture
+def ale_output(ale_run: Runner) -> Path:
+    """The sealed output of this item's attempt; there once it has been performed."""
+    assert ale_run.attempt is not None
+    return ale_run.attempt.folder / "output"

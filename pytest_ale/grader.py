@@ -1,0 +1,279 @@
+"""The grader process: a clean process that forks a child for every call into a task's code.
+
+Runs no agent and knows no provider. Three generations: the server (imports done once, no keys in
+its environment), a warden per call (its own session; tells how the child ended, then kills what
+the child left), and the child, which imports `main.py` and calls one function.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ctypes
+import inspect
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType
+
+import pytest  # noqa: F401  # graders use approx: imported before the forks, not in each
+
+from pytest_ale import sandbox as errors
+from pytest_ale.asserts import explain_asserts, import_from
+from pytest_ale.grade import BadGrade, Checks, Severed, validated
+from pytest_ale.text import clean, one_line
+
+__all__ = ["MAY_ASK", "serve"]
+
+# What each function may ask for by argument name; a control is any function marked as one.
+MAY_ASK: dict[str, tuple[str, ...]] = {
+    "build": ("inputs", "reference", "params", "rng"),
+    "setup": ("sandbox", "params"),
+    "solve": ("sandbox", "params"),
+    "control": ("output", "params"),
+    "evaluate": ("output", "reference", "inputs", "params", "check", "verifier", "task"),
+}
+
+_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def serve(fd: int) -> None:
+    """Fork a warden for each connection that arrives, until the host closes its end."""
+    server = socket.socket(fileno=fd)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # wardens are nobody's zombies
+    while True:
+        _, fds, _, _ = socket.recv_fds(server, 1, 1)
+        if not fds:
+            return
+        if os.fork() == 0:
+            server.close()
+            _warden(Connection(fds[0]))
+        os.close(fds[0])
+
+
+def _warden(pipe: Connection) -> None:
+    os.setsid()
+    _libc.prctl(_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _send(pipe, {"warden": os.getpid()})
+    child = os.fork()
+    if child == 0:
+        _libc.prctl(_PDEATHSIG, signal.SIGKILL)
+        _child(pipe)
+    _, status = os.waitpid(child, 0)
+    with suppress(OSError):
+        _send(pipe, {"ended": os.waitstatus_to_exitcode(status)})
+    os.killpg(0, signal.SIGKILL)
+
+
+def _child(pipe: Connection) -> None:
+    """Answer one request with `result` or `fault`, and leave without running exit handlers."""
+    try:
+        request = json.loads(pipe.recv_bytes())
+        _confine(request)
+        answer = {"result": _perform(request, pipe)}
+    except BaseException as error:  # sys.exit() in task code, too, is told as what it is
+        answer = {"fault": _told(error), "traceback": clean(traceback.format_exc(), 20_000)}
+    with suppress(OSError):
+        _send(pipe, answer)
+    os._exit(0)
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, BadGrade):
+        return one_line(error, 2000)
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({error.code!r})"
+    if isinstance(error, MemoryError):
+        return "ran out of the memory a grader is given"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name != "_child"]
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return one_line(f"raised {type(error).__name__}: {error}{where}", 2000)
+
+
+def _confine(request: Mapping[str, object]) -> None:
+    """Bound memory, and give the child a scratch folder and a log of its own."""
+    scratch = str(request["scratch"])
+    limit = int(str(request["memory"]))
+    os.chdir(scratch)
+    os.environ["TMPDIR"] = scratch
+    log = os.open("grader.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What `evaluate` gets when it asks for `task`."""
+
+    id: str
+    variant: str
+    folder: Path
+    seed: int
+
+
+def _perform(request: dict[str, object], pipe: Connection) -> object:
+    explain_asserts()
+    module = import_from(Path(str(request["folder"])))
+    functions = _functions(module)
+    name = str(request["function"])
+    if name == "build":
+        return _build(functions, request, pipe)
+    if name == "evaluate":
+        return _evaluate(functions, request, pipe)
+    if name in functions:
+        _call(name, functions[name], _offered(request, pipe))
+    return {"called": name in functions}
+
+
+def _functions(module: ModuleType) -> dict[str, Callable[..., object]]:
+    """The functions found by name and the controls by mark, each asking only for its own."""
+    found = {n: f for n in MAY_ASK if callable(f := getattr(module, n, None))}
+    for value in vars(module).values():
+        if label := getattr(value, "ale_control", None):
+            found[label] = value
+    if "evaluate" not in found:
+        raise BadGrade("main.py has no function evaluate(); it is required")
+    for name, function in found.items():
+        _asked(name, function)
+    return found
+
+
+def _asked(name: str, function: Callable[..., object]) -> list[str]:
+    allowed = MAY_ASK.get(name, MAY_ASK["control"])
+    asked = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name in allowed:
+            asked.append(parameter.name)
+        elif parameter.default is parameter.empty:
+            raise BadGrade(
+                f"{name}() asks for {parameter.name!r}, which it may not have;"
+                f" it may ask for {', '.join(allowed)}"
+            )
+    return asked
+
+
+def _call(name: str, function: Callable[..., object], offered: Mapping[str, object]) -> object:
+    returned = function(**{argument: offered[argument] for argument in _asked(name, function)})
+    if inspect.iscoroutine(returned):
+        return asyncio.run(returned)
+    return returned
+
+
+def _offered(request: dict[str, object], pipe: Connection) -> dict[str, object]:
+    given = dict(request["offered"])  # type: ignore[call-overload]  # a JSON object
+    offered: dict[str, object] = {"params": given.get("params", {})}
+    for folder in ("inputs", "reference", "output"):
+        if folder in given:
+            offered[folder] = Path(given[folder])
+    if "rng" in given:
+        offered["rng"] = random.Random(given["rng"])
+    for role in ("sandbox", "verifier"):
+        if role in given:
+            offered[role] = RemoteSandbox(pipe, role, **given[role])
+    return offered
+
+
+def _build(
+    functions: dict[str, Callable[..., object]], request: dict[str, object], pipe: Connection
+) -> object:
+    if "build" in functions:
+        _call("build", functions["build"], _offered(request, pipe))
+    controls = [name for name in functions if name not in MAY_ASK]
+    return {"solvable": "solve" in functions, "controls": controls}
+
+
+def _evaluate(
+    functions: dict[str, Callable[..., object]], request: dict[str, object], pipe: Connection
+) -> object:
+    declared = dict(request["checks"])  # type: ignore[call-overload]  # a JSON object
+    checks = Checks({name: (bool(gate), float(w)) for name, (gate, w) in declared.items()})
+    offered = _offered(request, pipe) | {"check": checks, "task": _task_info(request)}
+    returned = _call("evaluate", functions["evaluate"], offered)
+    return asdict(validated(returned, checks))
+
+
+def _task_info(request: dict[str, object]) -> TaskInfo:
+    folder, seed = Path(str(request["folder"])), int(str(request["seed"]))
+    return TaskInfo(str(request["task"]), str(request["variant"]), folder, seed)
+
+
+class RemoteSandbox:
+    """A sandbox as task code sees it: each call is done by the host process and answered."""
+
+    def __init__(self, pipe: Connection, role: str, inputs: str, output: str, home: str) -> None:
+        self._pipe = pipe
+        self._role = role
+        self.inputs = inputs
+        self.output = output
+        self.home = home
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: str | bytes | None = None,
+        check: bool = False,
+    ) -> errors.ExecResult:
+        arguments = {"timeout": timeout, "cwd": cwd, "user": user, "check": check}
+        command = command if isinstance(command, str) else [str(word) for word in command]
+        answer = self._ask("exec", command=command, env=env, stdin=_packed(stdin), **arguments)
+        assert isinstance(answer, dict)
+        return errors.ExecResult(**answer)
+
+    def put(self, local: Path | str, remote: str) -> None:
+        self._ask("put", local=str(Path(local).absolute()), remote=str(remote))
+
+    def get(self, remote: str, local: Path | str) -> list[str]:
+        refused = self._ask("get", remote=str(remote), local=str(Path(local).absolute()))
+        assert isinstance(refused, list)
+        return refused
+
+    def write(self, path: str, data: str | bytes) -> None:
+        self._ask("write", path=str(path), data=_packed(data))
+
+    def read(self, path: str) -> bytes:
+        return base64.b64decode(str(self._ask("read", path=str(path))))
+
+    def _ask(self, method: str, **arguments: object) -> object:
+        _send(self._pipe, {"call": method, "on": self._role, "arguments": arguments})
+        try:
+            answer = json.loads(self._pipe.recv_bytes())
+        except (EOFError, OSError):
+            raise Severed("the host process is gone") from None
+        if "error" in answer:
+            kind = getattr(errors, answer["error"], errors.SandboxError)
+            raise kind(answer["message"])
+        return answer["value"]
+
+
+def _packed(data: str | bytes | None) -> str | None:
+    if data is None:
+        return None
+    raw = data.encode() if isinstance(data, str) else bytes(data)
+    return base64.b64encode(raw).decode()
+
+
+def _send(pipe: Connection, message: object) -> None:
+    pipe.send_bytes(json.dumps(message).encode())
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]))

@@ -1,0 +1,305 @@
+"""Grading, seen from the host: calls into a task's `main.py`, each in a bounded child process.
+
+Knows nothing of agents or providers: a sandbox is whatever it is handed.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pytest_ale.grade import BadGrade, CheckResult, Checks, Grade, validated
+from pytest_ale.sandbox import GraderFault, GraderTimeout, Sandbox, SandboxError
+from pytest_ale.task import Instance
+from pytest_ale.text import clean, shorten
+from pytest_ale.trees import clone, remove
+
+__all__ = ["Built", "Grader"]
+
+MEMORY = 4 << 30  # bytes of address space a grader may use
+MESSAGE = 1 << 30  # bytes one answer of the grader process may have
+VERIFIER_TIMEOUT = 120.0  # seconds a command in the verifier may take where the grader names none
+BUILD_TIMEOUT = 300.0  # seconds for build() and for each control
+
+# The grader process sees these of our environment and no other: no keys.
+KEPT_ENV = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+FIXED_ENV = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `build` made of an instance: pristine inputs, answer key, and what main.py offers."""
+
+    inputs: Path
+    reference: Path
+    solvable: bool
+    controls: tuple[str, ...]
+
+
+class Grader:
+    """Owns the grader process; started at the first call, restarted if somebody kills it."""
+
+    def __init__(self, timeout: float = 600.0, memory: int = MEMORY) -> None:
+        self.timeout = timeout
+        self.memory = memory
+        self._lock = threading.Lock()
+        self._server: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    def close(self) -> None:
+        """End the grader process and whatever it still runs."""
+        with self._lock:
+            if self._socket:
+                self._socket.close()
+            if self._server:
+                self._server.kill()
+                self._server.wait()
+            self._server = self._socket = None
+
+    def build(self, instance: Instance, workspace: Path) -> Built:
+        """Check main.py and make inputs and answer key below `workspace`."""
+        folders = {name: workspace / name for name in ("inputs", "reference")}
+        for name, folder in folders.items():
+            clone(instance.task.folder / name, folder)
+        offered = {name: str(folder) for name, folder in folders.items()}
+        offered["rng"] = instance.rng_seed
+        answer = self._run(instance, "build", offered, BUILD_TIMEOUT)
+        return Built(
+            **folders, solvable=bool(answer["solvable"]), controls=tuple(answer["controls"])
+        )
+
+    def setup(self, instance: Instance, sandbox: Sandbox) -> None:
+        self._run(instance, "setup", {}, BUILD_TIMEOUT, sandbox=lambda: sandbox)
+
+    def solve(self, instance: Instance, sandbox: Sandbox, timeout: float) -> None:
+        """Run the oracle; a task that has none is a grader fault."""
+        answer = self._run(instance, "solve", {}, timeout, sandbox=lambda: sandbox)
+        if not answer["called"]:
+            raise GraderFault(
+                f"{instance.task.id}: main.py has no function solve(); the oracle needs it"
+            )
+
+    def spoil(self, instance: Instance, control: str, output: Path) -> None:
+        """Let a near miss or a cheat change a copy of a good output, in place."""
+        self._run(instance, control, {"output": str(output)}, BUILD_TIMEOUT)
+
+    def evaluate(
+        self, instance: Instance, built: Built, output: Path, verifier: Callable[[], Sandbox]
+    ) -> Grade:
+        """Grade a sealed output; `verifier` makes a fresh sandbox when the grader first uses it."""
+        folders = {"inputs": built.inputs, "reference": built.reference, "output": output}
+        offered: dict[str, object] = {name: str(path) for name, path in folders.items()}
+        answer = self._run(instance, "evaluate", offered, self.timeout, verifier=verifier)
+        return _grade(answer)
+
+    def _run(
+        self,
+        instance: Instance,
+        function: str,
+        offered: Mapping[str, object],
+        timeout: float,
+        **roles: Callable[[], Sandbox],
+    ) -> dict[str, Any]:  # Any: the JSON object the child answers with
+        scratch = Path(tempfile.mkdtemp(prefix="ale-grader-"))
+        try:
+            request = _request(instance, function, offered, roles) | {
+                "scratch": str(scratch),
+                "memory": self.memory,
+            }
+            call = _Call(instance, function, roles, timeout, scratch / "grader.log")
+            return call.through(self._connect(), request)
+        finally:
+            remove(scratch)
+
+    def _connect(self) -> Connection:
+        """Hand one end of a socket pair to the grader process; it forks a child for it."""
+        for last in (False, True):
+            ours, theirs = socket.socketpair()
+            try:
+                with self._lock, theirs:
+                    socket.send_fds(self._ensure_server(), [b"!"], [theirs.fileno()])
+                return Connection(ours.detach())
+            except OSError as error:
+                ours.close()
+                self.close()
+                if last:
+                    raise GraderFault(f"the grader process cannot be reached: {error}") from error
+        raise AssertionError("unreachable")
+
+    def _ensure_server(self) -> socket.socket:
+        if self._socket is None:
+            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                self._server = _start_server(theirs.fileno())
+        return self._socket
+
+
+def _start_server(fd: int) -> subprocess.Popen[bytes]:
+    code = "import sys; sys.path[:] = {!r}; from pytest_ale.grader import serve; serve({})"
+    path = [entry for entry in sys.path if entry]
+    env = {name: os.environ[name] for name in KEPT_ENV if name in os.environ} | FIXED_ENV
+    return subprocess.Popen(
+        [sys.executable, "-c", code.format(path, fd)],
+        env=env,
+        cwd="/",
+        pass_fds=[fd],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us, not for a grader at work
+    )
+
+
+def _request(
+    instance: Instance,
+    function: str,
+    offered: Mapping[str, object],
+    roles: Mapping[str, Callable[[], Sandbox]],
+) -> dict[str, object]:
+    card = instance.task.card
+    places = {name: _places(name, make) for name, make in roles.items()}
+    return {
+        "function": function,
+        "folder": str(instance.task.folder),
+        "task": instance.task.id,
+        "variant": instance.variant.id,
+        "seed": instance.seed,
+        "checks": {name: (check.gate, check.weight) for name, check in card.checks.items()},
+        "offered": {**offered, **places, "params": instance.variant.params},
+    }
+
+
+def _places(role: str, make: Callable[[], Sandbox]) -> dict[str, str]:
+    """A verifier's paths are the usual ones until it exists: most graders never use it."""
+    if role == "verifier":
+        home = "/home/agent"
+        return {"inputs": f"{home}/task/inputs", "output": f"{home}/task/output", "home": home}
+    sandbox = make()
+    return {"inputs": sandbox.inputs, "output": sandbox.output, "home": sandbox.home}
+
+
+class _Call:
+    """One call into task code: serves its sandbox requests, and holds it to its deadline."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        function: str,
+        roles: Mapping[str, Callable[[], Sandbox]],
+        timeout: float,
+        log: Path,
+    ) -> None:
+        self._name = f"{function}() of {instance.task.id}"
+        self._roles = roles
+        self._timeout = timeout
+        self._until = time.monotonic() + timeout
+        self._log = log
+        self._sandboxes: dict[str, Sandbox] = {}
+
+    def through(self, pipe: Connection, request: dict[str, object]) -> dict[str, Any]:
+        warden = 0
+        try:
+            with pipe:
+                warden = int(self._message(pipe)["warden"])
+                pipe.send_bytes(json.dumps(request).encode())
+                return self._answer(pipe)
+        except (EOFError, OSError) as error:
+            raise GraderFault(f"{self._name}: the grader process was lost ({error})") from None
+        finally:
+            if warden:
+                with suppress(ProcessLookupError):
+                    os.killpg(warden, signal.SIGKILL)
+
+    def _answer(self, pipe: Connection) -> dict[str, Any]:
+        while True:
+            message = self._message(pipe)
+            if "call" in message:
+                pipe.send_bytes(json.dumps(self._serve(message)).encode())
+            elif "result" in message:
+                return dict(message["result"])
+            else:
+                raise self._fault(message)
+
+    def _fault(self, message: Mapping[str, Any]) -> GraderFault:
+        if "fault" in message:
+            fault = GraderFault(f"{self._name}: {clean(message['fault'])}{self._tail()}")
+            fault.add_note(clean(message.get("traceback", "")))
+            return fault
+        status = int(message["ended"])
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return GraderFault(
+            f"{self._name}: its process ended with {how} before it answered{self._tail()}"
+        )
+
+    def _message(self, pipe: Connection) -> dict[str, Any]:
+        left = self._until - time.monotonic()
+        if left <= 0 or not pipe.poll(left):
+            raise GraderTimeout(
+                f"{self._name} did not end within {self._timeout:g} s{self._tail()}"
+            )
+        message: dict[str, Any] = json.loads(pipe.recv_bytes(MESSAGE))
+        return message
+
+    def _tail(self) -> str:
+        with suppress(OSError):
+            if text := self._log.read_text(errors="replace").strip():
+                return f"; its last output: {shorten(clean(text), 300)[-300:]}"
+        return ""
+
+    def _serve(self, message: Mapping[str, Any]) -> dict[str, object]:
+        """Do what task code asks of a sandbox; only a lost sandbox ends the grading."""
+        try:
+            sandbox = self._sandbox(str(message["on"]))
+            arguments = dict(message["arguments"])
+            return {"value": self._do(sandbox, str(message["call"]), arguments)}
+        except SandboxError as error:
+            return {"error": type(error).__name__, "message": clean(error)}
+        except OSError as error:
+            return {"error": "SandboxError", "message": clean(error)}
+
+    def _sandbox(self, role: str) -> Sandbox:
+        if role not in self._sandboxes:
+            self._sandboxes[role] = self._roles[role]()
+        return self._sandboxes[role]
+
+    def _do(self, sandbox: Sandbox, method: str, given: dict[str, Any]) -> object:
+        for key in ("stdin", "data"):
+            if given.get(key) is not None:
+                given[key] = base64.b64decode(str(given[key]))
+        if "local" in given:
+            given["local"] = Path(str(given["local"]))
+        if method == "exec":
+            given["timeout"] = self._bounded(given["timeout"])
+            return asdict(sandbox.exec(given.pop("command"), **given))
+        if method not in ("put", "get", "write", "read"):
+            raise SandboxError(f"a sandbox has no {method}() for task code")
+        returned = getattr(sandbox, method)(**given)
+        return base64.b64encode(returned).decode() if isinstance(returned, bytes) else returned
+
+    def _bounded(self, timeout: object) -> float:
+        left = max(self._until - time.monotonic(), 0.1)
+        default = VERIFIER_TIMEOUT if "verifier" in self._roles else left
+        return min(left, default if timeout is None else float(str(timeout)))
+
+
+def _grade(answer: Mapping[str, Any]) -> Grade:
+    """Validate again on this side what the child says it validated."""
+    checks = tuple(CheckResult(**check) for check in answer["checks"])
+    try:
+        bare = validated(answer["score"], Checks({}))
+    except BadGrade as error:
+        raise GraderFault(str(error)) from None
+    messages = tuple(clean(text) for text in answer["messages"])
+    return replace(bare, checks=checks, messages=messages)

@@ -1,0 +1,182 @@
+"""Harness and agent: a program we can deploy, and that program with version, model and knobs.
+
+Knows no provider's name, nothing of grading, and never sees a reference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from pytest_ale.recording import RecordingSandbox
+    from pytest_ale.trajectory import ToolCall
+
+__all__ = ["Agent", "BadAgent", "Ending", "Harness", "Knob", "Work", "parse_agents"]
+
+
+class BadAgent(ValueError):
+    """An agent or a knob that does not exist; the message names the known ones."""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One harness-specific setting, part of the agent's identity."""
+
+    help: str
+    default: str | None = None  # None: the knob is required
+    parse: Callable[[str], str] = str
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The thing that gets a score."""
+
+    harness: str
+    version: str | None = None
+    model: str | None = None
+    knobs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        version = f"@{self.version}" if self.version else ""
+        return f"{self.harness}{version}{f':{self.model}' if self.model else ''}"
+
+    @property
+    def slug(self) -> str:
+        """The label as a path and a node id can carry it; what was replaced is told by a hash."""
+        slug = re.sub(r"[^A-Za-z0-9._]+", "-", self.label)
+        if re.fullmatch(r"[\w.]+(@[\w.]+)?(:[\w.-]+)?", self.label, re.ASCII) and len(slug) <= 60:
+            return slug
+        return f"{slug[:50]}-{hashlib.sha256(self.label.encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an agent's work ended: `done`, or what marks its score."""
+
+    outcome: Literal["done", "timeout", "budget", "crashed", "refused"] = "done"
+    message: str = ""
+
+
+@dataclass
+class Work:
+    """What a harness gets for one attempt."""
+
+    agent: Agent
+    sandbox: RecordingSandbox  # each call becomes a step of the trajectory
+    prompt: str
+    task: str
+    variant: str
+    deadline: float  # of time.monotonic()
+    log_dir: Path  # raw logs go here, on the host
+    env: Mapping[str, str]  # ALE_* variables for the agent's process
+    solve: Callable[[float], None] | None = None  # only for a harness that is the oracle
+
+    @property
+    def left(self) -> float:
+        return max(self.deadline - time.monotonic(), 0.01)
+
+
+class Harness:
+    """What every harness is; a subclass lives in `harnesses/<name>.py` or in a plugin."""
+
+    name: ClassVar[str]
+    about: ClassVar[str] = ""
+    trusted: ClassVar[bool] = False  # runs nothing but the task's own code: no isolation needed
+    oracle: ClassVar[bool] = False  # runs the task's solve()
+    terminal: ClassVar[bool] = False  # needs a person at a terminal
+    knobs: ClassVar[Mapping[str, Knob]] = {}
+
+    def check(self, agent: Agent) -> None:
+        """Say before the run what would not work: raise BadAgent."""
+
+    def version(self, agent: Agent) -> str:
+        """The version that runs; ours are those of pytest-ale itself."""
+        from importlib.metadata import version
+
+        return agent.version or version("pytest-ale")
+
+    def identity(self, agent: Agent) -> tuple[object, ...]:
+        """What makes two runs the same agent: resolved version, model, and what the knobs mean."""
+        knobs = sorted(agent.knobs.items())
+        return (agent.harness, self.version(agent), agent.model, knobs)
+
+    def run(self, work: Work) -> Ending:
+        """Work until done; a fault of the harness itself is a HarnessFault."""
+        raise NotImplementedError
+
+    def redo(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
+        """Do a recorded tool call again (replay); False for a call that changes nothing."""
+        return sandbox.redo(call.function_name, call.arguments, folder)
+
+
+def parse_agents(
+    names: tuple[str, ...], knobs: tuple[str, ...], harness: Callable[[str], Harness]
+) -> list[Agent]:
+    """Make agents of `--ale-agent` and `--ale-knob`, or raise BadAgent."""
+    agents = [_parse(name) for name in names]
+    programs = {agent.harness: harness(agent.harness) for agent in agents}
+    given = [_parse_knob(knob, programs) for knob in knobs]
+    made = []
+    for agent in agents:
+        program = programs[agent.harness]
+        chosen = {name: value for who, name, value in given if agent.harness in who}
+        agent = Agent(agent.harness, agent.version, agent.model, _fit(program, chosen))
+        program.check(agent)
+        made.append(agent)
+    _refuse_doubles(made)
+    return made
+
+
+def _parse(name: str) -> Agent:
+    match = re.fullmatch(r"([a-z][a-z0-9_]*)(?:@([^:@\s]+))?(?::(\S+))?", name)
+    if not match:
+        raise BadAgent(f"agent {name!r} is not of the form NAME[@VERSION][:MODEL]")
+    return Agent(match[1], match[2], match[3])
+
+
+def _parse_knob(text: str, programs: Mapping[str, Harness]) -> tuple[list[str], str, str]:
+    """Split a knob into the harnesses it is for, its name and its value."""
+    match = re.fullmatch(r"(?:([a-z][a-z0-9_]*):)?([a-z][a-z0-9_]*)=(.*)", text, re.DOTALL)
+    if not match:
+        raise BadAgent(f"knob {text!r} is not of the form [AGENT:]NAME=VALUE")
+    meant = {match[1]: programs.get(match[1])} if match[1] else programs
+    if None in meant.values():
+        raise BadAgent(f"knob {text!r}: no agent {match[1]!r} in this run")
+    who = [name for name, program in meant.items() if program and match[2] in program.knobs]
+    if not who:
+        known = "; ".join(
+            f"{name}: {', '.join(program.knobs) or 'none'}"
+            for name, program in meant.items()
+            if program
+        )
+        raise BadAgent(
+            f"knob {text!r}: no agent of this run has a knob {match[2]!r}; known: {known}"
+        )
+    return who, match[2], match[3]
+
+
+def _fit(harness: Harness, given: Mapping[str, str]) -> dict[str, str]:
+    fitted = {}
+    for name, knob in harness.knobs.items():
+        value = given.get(name, knob.default)
+        if value is None:
+            raise BadAgent(f"agent {harness.name} needs --ale-knob {name}=...: {knob.help}")
+        try:
+            fitted[name] = knob.parse(value)
+        except ValueError as error:
+            raise BadAgent(f"agent {harness.name}: knob {name}={value!r}: {error}") from None
+    return fitted
+
+
+def _refuse_doubles(agents: list[Agent]) -> None:
+    slugs = [agent.slug for agent in agents]
+    for agent in agents:
+        if slugs.count(agent.slug) > 1:
+            raise BadAgent(f"agent {agent.label!r} is given twice; --ale-trials repeats an agent")

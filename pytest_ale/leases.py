@@ -1,0 +1,211 @@
+"""Leases: the ledger, the pool that leases and releases, and reaping what a dead process left.
+
+Imports no SDK; a provider is whatever it is handed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from pytest_ale.sandbox import Fault, Provider, ProviderFault, RecordFault, Sandbox, SandboxSpec
+
+__all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "reap"]
+
+# States of a lease; `released` is the only one that leaves nothing behind.
+LEASING, LEASED, KEPT, RELEASED, FAULT = "leasing", "leased", "kept", "released", "fault"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process a lease belongs to; a pid alone would be reused by somebody else."""
+
+    host: str
+    boot: str
+    pid: int
+    start: str
+
+    @staticmethod
+    @cache
+    def of(pid: int) -> Owner:
+        return Owner(socket.gethostname(), _boot_id(), pid, _start_time(pid))
+
+    @property
+    def dead(self) -> bool:
+        """True only for a process of this host that is certainly gone."""
+        if self.host != socket.gethostname():
+            return False
+        return self.boot != _boot_id() or _start_time(self.pid) != self.start
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> str:
+    """Field 22 of /proc/PID/stat, counted behind the parenthesised name; "" when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The last known state of a lease in a ledger."""
+
+    lease: str
+    provider: str
+    state: str
+    owner: Owner
+    label: str = ""
+    message: str = ""
+    time: str = ""
+
+    @property
+    def open(self) -> bool:
+        return self.state != RELEASED
+
+
+class Ledger:
+    """Append-only file of leases; a line is written before a sandbox exists."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, entry: Entry) -> None:
+        line = vars(entry) | {"owner": vars(entry.owner), "time": datetime.now(UTC).isoformat()}
+        try:
+            append_line(self.path, line)
+        except OSError as error:
+            raise RecordFault(f"cannot write the ledger {self.path}: {error}") from error
+
+    def entries(self) -> dict[str, Entry]:
+        """The last state of each lease; a line cut short by a crash is passed over."""
+        found: dict[str, Entry] = {}
+        for line in read_lines(self.path):
+            try:
+                entry = Entry(**line | {"owner": Owner(**line["owner"])})  # type: ignore[arg-type]
+            except (KeyError, TypeError):
+                continue
+            found[entry.lease] = entry
+        return found
+
+
+def append_line(path: Path, line: Mapping[str, object]) -> None:
+    """Add one JSON line in a single write, so that many processes may share the file."""
+    data = json.dumps(line).encode() + b"\n"
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        if os.write(fd, data) < len(data):
+            raise OSError(28, "No space left on device", str(path))
+    finally:
+        os.close(fd)
+
+
+def read_lines(path: Path) -> Iterator[dict[str, object]]:
+    """The JSON objects of a file, a line each; what does not parse is passed over."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to one sandbox."""
+
+    id: str
+    spec: SandboxSpec
+    sandbox: Sandbox
+
+
+class Pool:
+    """Leases sandboxes of one provider and writes down every step in the ledger first."""
+
+    def __init__(self, provider: Provider, ledger: Ledger, hidden: tuple[Path, ...] = ()) -> None:
+        self.provider = provider
+        self.hidden = hidden
+        self.isolation = provider.isolation
+        self._ledger = ledger
+
+    def lease(self, spec: SandboxSpec, id: str = "") -> Lease:
+        id = id or new_lease_id()
+        spec = replace(spec, hidden=self.hidden + spec.hidden)
+        self._note(id, LEASING, spec)
+        sandbox = self.provider.create(id, spec)
+        self._note(id, LEASED, spec)
+        return Lease(id, spec, sandbox)
+
+    def release(self, id: str, label: str = "") -> None:
+        """Destroy a sandbox; a failure is written down and left to the next reap."""
+        try:
+            self.provider.destroy(id)
+        except Exception as error:
+            self._note(id, FAULT, message=f"{type(error).__name__}: {error}", label=label)
+            raise ProviderFault(f"sandbox {id} could not be released: {error}") from error
+        self._note(id, RELEASED, label=label)
+
+    def keep(self, id: str, label: str = "") -> None:
+        self._note(id, KEPT, label=label)
+
+    def _note(
+        self,
+        id: str,
+        state: str,
+        spec: SandboxSpec | None = None,
+        message: str = "",
+        label: str = "",
+    ) -> None:
+        label = spec.labels.get("attempt", "") if spec else label
+        entry = Entry(id, self.provider.name, state, Owner.of(os.getpid()), label, message)
+        self._ledger.write(entry)
+
+
+def new_lease_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def reap(
+    ledgers: list[Ledger],
+    provider: Callable[[str], Provider],
+    *,
+    kept: bool = False,
+    only: str = "",
+) -> list[str]:
+    """Release what dead processes of this host left; say a line for each."""
+    said = []
+    for ledger in ledgers:
+        for entry in ledger.entries().values():
+            wanted = entry.lease == only if only else entry.state != KEPT or kept
+            if entry.open and wanted and (entry.owner.dead or entry.state in (KEPT, FAULT)):
+                said.append(_reap_one(ledger, entry, provider))
+    return said
+
+
+def _reap_one(ledger: Ledger, entry: Entry, provider: Callable[[str], Provider]) -> str:
+    try:
+        provider(entry.provider).destroy(entry.lease)
+    except (Fault, OSError) as error:
+        return f"{entry.provider} sandbox {entry.lease} could not be released: {error}"
+    ledger.write(replace(entry, state=RELEASED, message="reaped"))
+    return (
+        f"{entry.provider} sandbox {entry.lease} of {entry.label or 'an unknown attempt'}: released"
+    )

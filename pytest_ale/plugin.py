@@ -1,0 +1,249 @@
+"""The pytest plugin: options, hooks, registration, header. Knows nothing of how anything works.
+
+Imported by every pytest start where pytest-ale is installed, so it imports next to nothing: what a
+task needs is imported when the first task folder is found (benchmarks/startup.py measures it).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from os.path import exists
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pytest_ale import hookspecs
+from pytest_ale.fixtures import (
+    ale_agent,
+    ale_agents,
+    ale_controls,
+    ale_grader,
+    ale_output,
+    ale_prompt,
+    ale_run,
+    ale_run_dir,
+    ale_sandbox,
+    ale_sandboxes,
+    ale_settings,
+)
+from pytest_ale.report.session import Reporting
+from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS
+from pytest_ale.settings import OPTIONS, BadSetting, Settings, new_run_id, read_settings
+from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
+from pytest_ale.wire import Wire, from_controller, is_worker, runs_workers
+
+__all__ = [
+    "ale_agent",
+    "ale_agents",
+    "ale_controls",
+    "ale_grader",
+    "ale_output",
+    "ale_prompt",
+    "ale_run",
+    "ale_run_dir",
+    "ale_sandbox",
+    "ale_sandboxes",
+    "ale_settings",
+]
+
+# Options and registration.
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ale", "pytest-ale: an exam for AI agents")
+    for option in OPTIONS:
+        flag = "--" + option.key.replace("_", "-")
+        if option.flag:
+            group.addoption(
+                flag, dest=option.key, action="store_const", const=True, help=option.help
+            )
+        else:
+            action = "append" if option.repeatable else "store"
+            group.addoption(
+                flag, dest=option.key, action=action, metavar=option.metavar, help=option.help
+            )
+        parser.addini(option.key, option.help, type=_INI[option.repeatable])
+
+
+_INI: dict[bool, Literal["args", "string"]] = {True: "args", False: "string"}
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_ale_providers(register: object) -> None:
+    register("local", "pytest_ale.providers.local:make")  # type: ignore[operator]
+
+
+def pytest_ale_harnesses(register: object) -> None:
+    for name in ("oracle", "nop", "replay", "script", "human"):
+        register(name, f"pytest_ale.harnesses.{name}:{name.title()}")  # type: ignore[operator]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings = _read(config)
+    config.stash[SETTINGS] = settings
+    for marker in _markers():
+        config.addinivalue_line("markers", marker)
+    if settings.sources:
+        _check_settings(config, settings)
+    _choose_run(config, settings)
+    config.pluginmanager.register(Wire(lambda: _decided(config)), "ale-wire")
+    if not is_worker(config):
+        config.pluginmanager.register(Reporting(config), "ale-reporting")
+
+
+def _read(config: pytest.Config) -> Settings:
+    try:
+        return read_settings(
+            config.getoption,
+            os.environ,
+            config.getini,
+            config.rootpath,
+            config.invocation_params.dir,
+        )
+    except BadSetting as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _markers() -> Generator[str]:
+    yield from (f"{tier}: tasks of this tier (pytest-ale)" for tier in TIERS)
+    for cluster, subfields in CLUSTERS.items():
+        yield f"{cluster}: tasks of this cluster (pytest-ale)"
+        yield from (f"{subfield}: tasks of this subfield of {cluster}" for subfield in subfields)
+    yield from (f"{feature}: tasks that need it (pytest-ale)" for feature in FEATURES)
+
+
+def _check_settings(config: pytest.Config, settings: Settings) -> None:
+    """Say at once what could not work later; defaults need no check, and no imports for it."""
+    from pytest_ale.launch import agents_of, check_provider
+
+    try:
+        config.stash[AGENTS] = agents_of(config.hook, settings)
+        check_provider(settings)
+    except (LookupError, ValueError) as error:
+        raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
+    if runs_workers(config) and any(agent.harness == "human" for agent in config.stash[AGENTS]):
+        raise pytest.UsageError("pytest-ale: agent human needs the terminal: leave out -n")
+
+
+def _choose_run(config: pytest.Config, settings: Settings) -> None:
+    """The controller chooses the run and what is done already; workers are told."""
+    told = from_controller(config)
+    if told:
+        config.stash[RUN] = Path(told["run"])
+        config.stash[DONE] = None if told["done"] is None else frozenset(told["done"])
+    elif settings.resume:
+        from pytest_ale.launch import resumed
+
+        try:
+            config.stash[RUN], config.stash[DONE] = resumed(settings)
+        except LookupError as error:
+            raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
+    else:
+        config.stash[RUN], config.stash[DONE] = settings.runs_dir / new_run_id(), None
+
+
+def _decided(config: pytest.Config) -> dict[str, object]:
+    done = config.stash[DONE]
+    return {"run": str(config.stash[RUN]), "done": None if done is None else sorted(done)}
+
+
+# Collection.
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if not looks_ours(path):
+        return None
+    from pytest_ale.collect import collect_directory
+
+    if CARDS not in parent.config.stash:
+        _first_task(parent.config)
+    return collect_directory(path, parent)
+
+
+def looks_ours(path: Path) -> bool:
+    """Asked of every folder of every project: a task, or a package that may be a cluster."""
+    return exists(f"{path}/card.yaml") or exists(f"{path}/__init__.py")  # noqa: PTH110
+
+
+def _first_task(config: pytest.Config) -> None:
+    """What only a session with tasks needs."""
+    from pytest_ale.index import CardIndex
+    from pytest_ale.launch import agents_of
+
+    cache = getattr(config, "cache", None)  # absent with -p no:cacheprovider
+    config.stash[CARDS] = CardIndex(cache.mkdir("ale") / "cards.json" if cache else None)
+    if AGENTS not in config.stash:
+        config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS])
+
+
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    if CARDS not in config.stash:
+        return
+    from pytest_ale.select import deselect
+
+    config.stash[CARDS].save()
+    try:
+        gone = deselect(items, config.stash[SETTINGS], config.stash[DONE])
+    except LookupError as error:
+        raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+
+
+# Reports.
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """An infrastructure fault found while the agent is graded is pytest's error, no failure."""
+    report = yield
+    if call.when == "call" and call.excinfo and CARDS in item.config.stash:
+        from pytest_ale.sandbox import Fault
+
+        if isinstance(call.excinfo.value, Fault):
+            report.when = "setup"
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show the score behind the word, where there is one."""
+    if report.when != "call" or report.outcome not in ("passed", "failed"):
+        return None
+    score = dict(report.user_properties).get("ale.score")
+    if score is None:
+        return None
+    word, letter = ("PASSED", ".") if report.passed else ("FAILED", "F")
+    return report.outcome, letter, f"{word} {score:.3f}"
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    settings = config.stash[SETTINGS]
+    lines = [f"ale: {', '.join(settings.described())}"] if settings.sources else []
+    if fuse := (
+        config.getoption("timeout", None) or config.getini("timeout") if _fused(config) else 0
+    ):
+        lines.append(
+            f"ale: timeout={fuse} of pytest-timeout is not for tasks: deadlines are their cards'"
+        )
+    return lines
+
+
+def _fused(config: pytest.Config) -> bool:
+    """Is pytest-timeout here, and are there tasks it might have killed?"""
+    if not config.pluginmanager.hasplugin("timeout"):
+        return False
+    folders = [
+        config.invocation_params.dir / argument.partition("::")[0] for argument in config.args
+    ]
+    depths = ("card.yaml", "*/card.yaml", "*/*/card.yaml", "../card.yaml")
+    return any(next(f.glob(d), None) for f in folders for d in depths if f.exists())

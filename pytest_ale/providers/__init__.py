@@ -1,0 +1,4 @@
+"""Where sandboxes come from, one provider a module.
+
+Know nothing of tasks, of agents, or of each other.
+"""

@@ -1,0 +1,553 @@
+"""The `local` provider: a sandbox is a private directory seen from namespaces of its own.
+
+Knows nothing of tasks, agents or other providers.
+
+A sandbox on the host is `TMP/ale-LEASE/` (0700), of which the agent sees only what is named here:
+
+    lease.json    whose it is, and the residents that were started in it (never seen by the agent)
+    home/ tmp/    /home/agent and /tmp
+    etc/          the files of /etc that are ours and not the machine's
+    root/         where mode `unshare` hangs its file tree; empty
+    init.log      what the resident or its launcher complained of
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import posixpath
+import re
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pytest_ale.channels import tree
+from pytest_ale.channels.boxed import INIT, STOP_SECONDS, Boxed, Request, end, shortened
+from pytest_ale.sandbox import (
+    Desktop,
+    ExecFailed,
+    ExecResult,
+    ProviderFault,
+    SandboxError,
+    SandboxSpec,
+    UnsafePath,
+)
+
+__all__ = ["MODES", "LocalProvider", "LocalSandbox"]
+
+MODES = ("bwrap", "unshare", "none")
+MODE_VARIABLE = "ALE_LOCAL_MODE"
+PREFIX = "ale-"
+UID = 1000
+HOME = "/home/agent"
+HOSTNAME = "sandbox"
+
+ETC = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "pki"]
+ETC += ["ca-certificates", "ca-certificates.conf", "localtime", "timezone", "nsswitch.conf"]
+ETC += ["mime.types"]
+ETC_OURS = {
+    "passwd": f"root:x:0:0:root:/root:/bin/false\nagent:x:{UID}:{UID}::{HOME}:/bin/sh\n",
+    "group": f"root:x:0:\nagent:x:{UID}:\n",
+    "hosts": f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n",
+    "hostname": f"{HOSTNAME}\n",
+}
+
+HOW_TO_BOX = (
+    "install bubblewrap (apt-get install bubblewrap) or allow unprivileged user namespaces "
+    "(sysctl user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1, "
+    "kernel.apparmor_restrict_unprivileged_userns=0, whichever the kernel has)"
+)
+
+
+# What the agent sees.
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One thing in the sandbox's file tree; kinds: ro, rw, link, mask, proc, dev."""
+
+    kind: str
+    source: str
+    target: str
+
+
+def base_prefix() -> Path:
+    return Path(sys.base_prefix).resolve()
+
+
+def interpreter() -> str:
+    """The Python below the base prefix: the one of a virtual environment is not seen inside."""
+    running = getattr(sys, "_base_executable", None) or sys.executable
+    return os.path.realpath(running)
+
+
+def visible() -> Iterator[Mount]:
+    """The parts of the host that every sandbox sees, read-only."""
+    yield Mount("ro", "/usr", "/usr")
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/", name)
+        if path.is_symlink():
+            yield Mount("link", str(path.readlink()), str(path))
+        elif path.is_dir():
+            yield Mount("ro", str(path), str(path))
+    for name in ETC:
+        if Path("/etc", name).exists():
+            yield Mount("ro", f"/etc/{name}", f"/etc/{name}")
+    if not base_prefix().is_relative_to("/usr"):
+        yield Mount("ro", str(base_prefix()), str(base_prefix()))
+
+
+def masks(hidden: Sequence[Path], seen: Sequence[Mount]) -> Iterator[Mount]:
+    """Cover each hidden host path at every place where the sandbox would see it."""
+    for path in {Path(os.path.realpath(path)) for path in hidden if path.exists()}:
+        for mount in seen:
+            source = Path(os.path.realpath(mount.source))
+            if mount.kind == "ro" and path.is_relative_to(source):
+                inside = Path(mount.target, path.relative_to(source))
+                yield Mount("mask", str(path), str(inside))
+
+
+def plan(root: Path, spec: SandboxSpec) -> list[Mount]:
+    """The whole tree, in the order in which it is mounted."""
+    seen = list(visible())
+    own = [Mount("rw", str(root / "tmp"), "/tmp"), Mount("rw", str(root / "home"), HOME)]
+    etc = [Mount("ro", str(path), f"/etc/{path.name}") for path in sorted((root / "etc").iterdir())]
+    kernel = [Mount("proc", "proc", "/proc"), Mount("dev", "dev", "/dev")]
+    # Own folders first: a base prefix may lie below /tmp.
+    return [*own, *seen, *etc, *kernel, *masks(spec.hidden, seen)]
+
+
+def environment(home: str, tmp: str) -> dict[str, str]:
+    return {
+        "HOME": home,
+        "PATH": f"{base_prefix()}/bin:/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "USER": "agent",
+        "LOGNAME": "agent",
+        "SHELL": "/bin/sh",
+        "TMPDIR": tmp,
+    }
+
+
+# How it is started.
+
+
+def bwrap_command(mounts: Sequence[Mount], *, is_open: bool) -> list[str]:
+    command = [shutil.which("bwrap") or "bwrap"]
+    command += ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    command += ["--unshare-cgroup-try", *([] if is_open else ["--unshare-net"]), "--as-pid-1"]
+    command += ["--uid", str(UID), "--gid", str(UID), "--hostname", HOSTNAME]
+    command += ["--cap-drop", "ALL", "--clearenv", "--chdir", "/"]
+    for mount in mounts:
+        command += bwrap_mount(mount)
+    command += ["--ro-bind", str(INIT), "/run/ale/init.py", "--remount-ro", "/", "--"]
+    return [*command, interpreter(), "-I", "-S", "/run/ale/init.py"]
+
+
+def bwrap_mount(mount: Mount) -> list[str]:
+    match mount.kind:
+        case "proc":
+            return ["--proc", "/proc", *proc_covers()]
+        case "dev":
+            return ["--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
+        case "mask" if Path(mount.source).is_dir():
+            return ["--tmpfs", mount.target, "--remount-ro", mount.target]
+        case "mask":
+            return ["--ro-bind", "/dev/null", mount.target]
+        case "link":
+            return ["--symlink", mount.source, mount.target]
+    return [{"ro": "--ro-bind", "rw": "--bind"}[mount.kind], mount.source, mount.target]
+
+
+def proc_covers() -> list[str]:
+    """Cover the machine-wide files of /proc that bwrap leaves writable for a host's root."""
+    command: list[str] = []
+    for path in sorted(Path("/proc").iterdir()):
+        with suppress(OSError):
+            mode = path.lstat().st_mode
+            folder = stat.S_ISDIR(mode) and not path.name.isdigit()
+            if folder or (stat.S_ISREG(mode) and mode & 0o222):
+                command += ["--ro-bind-try", str(path), str(path)]
+    return command
+
+
+def unshare_command(*, is_open: bool) -> list[str]:
+    command = [shutil.which("unshare") or "unshare", "--user", "--map-root-user", "--mount"]
+    command += ["--pid", "--ipc", "--uts", *([] if is_open else ["--net"])]
+    return [*command, "--fork", "--kill-child", *resident_command()]
+
+
+def resident_command() -> list[str]:
+    return [interpreter(), "-I", "-S", str(INIT)]
+
+
+def launch(root: Path, spec: SandboxSpec, mode: str) -> Boxed:
+    """Start a resident over a directory that `furnish` made."""
+    mounts = [] if mode == "none" else plan(root, spec)
+    is_open = spec.network == "open"
+    commands = {
+        "bwrap": lambda: bwrap_command(mounts, is_open=is_open),
+        "unshare": lambda: unshare_command(is_open=is_open),
+        "none": resident_command,
+    }
+    config = {
+        "mode": mode,
+        "root": str(root / "root"),
+        "mounts": [[mount.kind, mount.source, mount.target] for mount in mounts],
+        "hostname": HOSTNAME,
+        "uid": UID,
+        "loopback": not is_open,
+        "file_bytes": int(spec.disk_gb * 2**30),
+    }
+    try:
+        command, log = commands[mode](), root / "init.log"
+        return Boxed.start(command, config, log, last_signal=last_signal(mode))
+    except OSError as error:
+        raise ProviderFault(f"no sandbox by {mode}: {error}") from error
+
+
+def furnish(root: Path, spec: SandboxSpec) -> None:
+    """Fill a new sandbox's directory."""
+    for name in ("home/task/inputs", "home/task/output", "tmp", "etc", "root"):
+        (root / name).mkdir(parents=True)
+    ours = dict(ETC_OURS)
+    if spec.network == "open":
+        # Copied: it is often a link into /run, which is not seen.
+        with suppress(OSError):
+            ours["resolv.conf"] = Path("/etc/resolv.conf").read_text(errors="replace")
+    for name, text in ours.items():
+        (root / "etc" / name).write_text(text)
+
+
+# Which way works here.
+
+
+@functools.cache
+def probe(mode: str) -> str | None:
+    """Box a `true` in all the namespaces; say why that failed, or None."""
+    if mode == "none":
+        return None
+    if shutil.which(mode) is None:
+        return f"there is no {mode} on PATH"
+    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}probe-"))
+    try:
+        return _probe(root, mode)
+    except Exception as error:  # whatever it is, this mode does not work here
+        return " ".join(str(error).split()) or type(error).__name__
+    finally:
+        tree.remove(root)
+
+
+def _probe(root: Path, mode: str) -> str | None:
+    spec = SandboxSpec()
+    furnish(root, spec)
+    boxed = launch(root, spec, mode)
+    try:
+        request = Request(["true"], HOME, environment(HOME, "/tmp"))
+        said = boxed.run(request, stdin=None, timeout=20)
+    finally:
+        boxed.stop()
+    if said.returncode:
+        return f"`true` ended with {said.returncode}: {said.stderr.decode(errors='replace')}"
+    return None
+
+
+def current_mode() -> str:
+    """The mode that is forced, else the first that is proved to work."""
+    forced = os.environ.get(MODE_VARIABLE)
+    if forced:
+        if forced not in MODES:
+            raise ProviderFault(f"{MODE_VARIABLE}={forced}: it may be {', '.join(MODES)}")
+        return forced
+    return next(mode for mode in MODES if probe(mode) is None)
+
+
+# The sandbox.
+
+
+class LocalSandbox:
+    """A directory and the resident that runs commands in it; satisfies `Sandbox`."""
+
+    def __init__(self, root: Path, boxed: Boxed, mode: str) -> None:
+        self.mode = mode
+        self._root, self._boxed = root, boxed
+        is_boxed = mode != "none"
+        self.home = HOME if is_boxed else str(root / "home")
+        self._tmp = "/tmp" if is_boxed else str(root / "tmp")
+        self._task = f"{self.home}/task"
+        self.inputs, self.output = f"{self._task}/inputs", f"{self._task}/output"
+
+    @property
+    def desktop(self) -> Desktop:
+        raise SandboxError("the local provider has no desktop")
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: str | bytes | None = None,
+        check: bool = False,
+    ) -> ExecResult:
+        """Run a command (a string goes through /bin/sh) and wait for it."""
+        if user not in (None, "agent"):
+            raise SandboxError(f"user {user!r}: a local sandbox has no user but 'agent'")
+        request = self._request(command, cwd, env or {})
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        said = self._boxed.run(request, stdin=given, timeout=timeout)
+        stdout, stderr = (text.decode(errors="replace") for text in (said.stdout, said.stderr))
+        if check and said.returncode:
+            last = "\n".join(stderr.strip().splitlines()[-20:])
+            what = f"{shortened(request.argv)} ended with exit status {said.returncode}"
+            raise ExecFailed(f"{what}: {last}" if last else what)
+        return ExecResult(said.returncode, stdout, stderr)
+
+    def _request(
+        self, command: str | Sequence[str], cwd: str | None, env: Mapping[str, str]
+    ) -> Request:
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+        where = posixpath.join(self._task, cwd or ".")
+        return Request(argv, where, environment(self.home, self._tmp) | dict(env))
+
+    def interact(self, command: Sequence[str], *, terminal: int) -> int:
+        """Run a command on the caller's terminal (a file descriptor) until it ends."""
+        term = {"TERM": os.environ.get("TERM", "xterm-256color")}
+        return self._boxed.interact(self._request(command, None, term), terminal=terminal)
+
+    def put(self, local: Path, remote: str) -> None:
+        """Copy a host file or folder in; links in a folder stay links."""
+        source = tree.Spot.of(local)
+        refused = tree.copy(source, self._spot(remote), limits=tree.UNLIMITED, keep_links=True)
+        if refused:
+            raise SandboxError(f"{local} was not put at {remote}: {' '.join(refused[:3])}")
+
+    def get(self, remote: str, local: Path) -> list[str]:
+        """Copy a file or folder out, bounded; say what was refused (links, devices, too much)."""
+        return tree.copy(self._spot(remote), tree.Spot.of(local))
+
+    def write(self, path: str, data: str | bytes) -> None:
+        tree.write(self._spot(path), data.encode() if isinstance(data, str) else data)
+
+    def read(self, path: str) -> bytes:
+        return tree.read(self._spot(path))
+
+    def _spot(self, path: str) -> tree.Spot:
+        """Find the host's place for a path as the agent knows it."""
+        whole = posixpath.normpath(posixpath.join(self._task, path))
+        for top, folder in ((self.home, "home"), (self._tmp, "tmp")):
+            if whole == top or whole.startswith(f"{top}/"):
+                below = [part for part in whole[len(top) :].split("/") if part]
+                return tree.Spot(self._root, (folder, *below), path)
+        raise UnsafePath(f"{path!r} lies outside {self.home} and {self._tmp}")
+
+    def stop(self) -> None:
+        """Kill every process in the sandbox and return once they are proved dead; files stay."""
+        self._boxed.stop()
+        if self.mode == "none":
+            sweep(self._root)
+
+
+# The provider.
+
+
+class LocalProvider:
+    """Sandboxes on this machine; satisfies `Provider`."""
+
+    name = "local"
+
+    def __init__(self, unsafe: bool = False) -> None:
+        self.unsafe = unsafe
+        self._here: dict[str, LocalSandbox] = {}
+
+    @property
+    def mode(self) -> str:
+        """How sandboxes are closed off here: one of MODES."""
+        return current_mode()
+
+    def preflight(self) -> list[str]:
+        """Say what it is and what is missing, a line each (`ale doctor`)."""
+        lines = [f"local: mode {self.mode}"]
+        lines += [f"local: {mode}: {probe(mode) or 'works'}" for mode in MODES[:2]]
+        if any(probe(mode) for mode in MODES[:2]):
+            lines.append(f"local: for more, {HOW_TO_BOX}")
+        return lines
+
+    def refuses(self, spec: SandboxSpec, *, trusted: bool) -> str | None:
+        """Say why it cannot host this, or None."""
+        return _lacking(spec) or self._unsafe(trusted)
+
+    def _unsafe(self, trusted: bool) -> str | None:
+        mode = current_mode()
+        if mode != "none":
+            why = probe(mode)
+            return why and f"local provider cannot box by {mode} here ({why}): {HOW_TO_BOX}"
+        if trusted or self.unsafe:
+            return None
+        return (
+            f"local provider cannot box an agent here: {HOW_TO_BOX}; "
+            "or take the risk with --ale-unsafe-local"
+        )
+
+    def create(self, lease: str, spec: SandboxSpec) -> LocalSandbox:
+        """Make a clean sandbox that carries the lease's id as its label."""
+        root, mode = directory(lease), current_mode()
+        try:
+            root.mkdir(mode=0o700)
+        except OSError as error:
+            raise ProviderFault(f"sandbox {lease}: {error}") from error
+        try:
+            Tag(lease, dict(spec.labels), mode).write(root)
+            furnish(root, spec)
+            return self._open(lease, root, spec, mode)
+        except BaseException:
+            tree.remove(root)
+            raise
+
+    def attach(self, lease: str, spec: SandboxSpec) -> LocalSandbox:
+        """Reach a sandbox that another process made and kept: a new resident over its files."""
+        root = directory(lease)
+        if not is_ours(root):
+            raise ProviderFault(f"sandbox {lease}: there is no {root} of ours")
+        return self._open(lease, root, spec, current_mode())
+
+    def _open(self, lease: str, root: Path, spec: SandboxSpec, mode: str) -> LocalSandbox:
+        boxed = launch(root, spec, mode)
+        try:
+            tag = Tag.read(root)
+            tag.residents.append([boxed.pid, started(boxed.pid)])
+            tag.write(root)
+        except BaseException:
+            boxed.stop()
+            raise
+        self._here[lease] = LocalSandbox(root, boxed, mode)
+        return self._here[lease]
+
+    def destroy(self, lease: str) -> None:
+        """Kill what lives in a sandbox and remove it; a sandbox that is gone is no error."""
+        here, root = self._here.get(lease), directory(lease)
+        if here is not None:
+            here.stop()
+        if is_ours(root):
+            with suppress(OSError, ValueError):  # it died before it was labelled
+                end_residents(root, Tag.read(root))
+            for name in ("home", "tmp"):  # the label last: a half removed sandbox is still found
+                tree.remove(root / name)
+            tree.remove(root)
+        self._here.pop(lease, None)
+
+    def leases(self) -> list[str]:
+        """The ids of the sandboxes that exist, found by label and not from the ledger."""
+        found = []
+        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lease.json"):
+            with suppress(OSError, ValueError, KeyError):
+                if is_ours(path.parent):
+                    found.append(Tag.read(path.parent).lease)
+        return sorted(found)
+
+
+def _lacking(spec: SandboxSpec) -> str | None:
+    """What a spec asks for that no local sandbox has."""
+    reasons = {
+        f"local provider has no {spec.os}": spec.os != "linux" or sys.platform != "linux",
+        "local provider has no desktop": spec.desktop,
+        "local provider has no GPU": spec.gpu,
+        f"local provider has no licence for {spec.licence}": spec.licence,
+        "local provider installs no packages": spec.packages or spec.python,
+        "local provider cannot limit the network to hosts": spec.network not in ("none", "open"),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+# What is written down, and how to end a sandbox of another process by it.
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A sandbox's label; its residents are [pid, start time] as the host sees them."""
+
+    lease: str
+    labels: dict[str, str]
+    mode: str
+    residents: list[list[int]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, root: Path) -> Tag:
+        return cls(**json.loads((root / "lease.json").read_text()))
+
+    def write(self, root: Path) -> None:
+        """Replace the file in one step: who reads it may be reaping while we die."""
+        new = root / "lease.json.new"
+        new.write_text(json.dumps(asdict(self)))
+        new.replace(root / "lease.json")
+
+
+def directory(lease: str) -> Path:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", lease):
+        raise ProviderFault(f"lease {lease!r}: a lease is letters, digits and ._- only")
+    return Path(os.path.realpath(tempfile.gettempdir())) / f"{PREFIX}{lease}"
+
+
+def is_ours(root: Path) -> bool:
+    """Others may put what they like into the host's /tmp: it counts if it is our folder."""
+    try:
+        about = root.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
+
+
+def started(pid: int) -> int:
+    """When a process began, in ticks since boot: with its pid that is who it is."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def end_residents(root: Path, tag: Tag) -> None:
+    for pid, start in tag.residents:
+        with suppress(ProcessLookupError, FileNotFoundError):
+            pidfd = os.pidfd_open(pid)
+            try:
+                if started(pid) == start:  # and no other, for now we hold it
+                    end(pid, pidfd, last_signal(tag.mode))
+            finally:
+                os.close(pidfd)
+    if tag.mode == "none":
+        sweep(root)
+
+
+def last_signal(mode: str) -> signal.Signals:
+    """Without a pid namespace the resident itself must end the others, and is asked to."""
+    return signal.SIGTERM if mode == "none" else signal.SIGKILL
+
+
+def sweep(root: Path) -> None:
+    """End what was started in mode `none` and outlived its resident: known by its HOME."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while left := outlived(root):
+        if time.monotonic() > deadline:
+            what = f"processes {left} of {root.name}"
+            raise ProviderFault(f"{what} did not end within {STOP_SECONDS:g} s")
+        for pid in left:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def outlived(root: Path) -> list[int]:
+    mark, found = f"HOME={root / 'home'}".encode(), []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return found

@@ -1,0 +1,149 @@
+"""A sandbox that writes down what is done in it: each call becomes a step of the trajectory.
+
+Knows no harness; `redo` does a recorded step again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_ale.sandbox import Desktop, ExecResult, HarnessFault, Sandbox, SandboxError
+from pytest_ale.text import clean
+from pytest_ale.trajectory import Recorder
+
+__all__ = ["RecordingSandbox"]
+
+INLINE = 50_000  # bytes of a written file kept in the step itself; more goes to a file beside it
+SHOWN = 20_000  # characters of each of a command's outputs kept in its step
+
+
+class RecordingSandbox:
+    """Wraps a sandbox for one attempt; `kept` is where large written files are stored."""
+
+    def __init__(self, sandbox: Sandbox, recorder: Recorder, kept: Path) -> None:
+        self._sandbox = sandbox
+        self._recorder = recorder
+        self._kept = kept
+        self.inputs = sandbox.inputs
+        self.output = sandbox.output
+        self.home = sandbox.home
+
+    @property
+    def desktop(self) -> Desktop:
+        return self._sandbox.desktop
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: str | bytes | None = None,
+        check: bool = False,
+    ) -> ExecResult:
+        said: dict[str, object] = {"command": command, "timeout": timeout, "cwd": cwd, "env": env}
+        said |= {"stdin": stdin and self._content(stdin)}
+        arguments = {name: value for name, value in said.items() if value is not None}
+        started, clock, told = time.time(), time.monotonic(), "did not end"
+        extra: dict[str, object] = {}
+        try:
+            result = self._sandbox.exec(
+                command, timeout=timeout, cwd=cwd, env=env, user=user, stdin=stdin, check=check
+            )
+            told = clean(result.stdout, SHOWN) + clean(result.stderr, SHOWN)
+            extra["returncode"] = result.returncode
+        except Exception as error:
+            told = clean(error, SHOWN)
+            extra["error"] = type(error).__name__
+            raise
+        finally:
+            seconds = time.monotonic() - clock
+            self._recorder.tool(
+                "exec", arguments, told, started=started, seconds=seconds, extra=extra
+            )
+        return result
+
+    def interact(self, command: Sequence[str], *, terminal: int) -> int:
+        status = self._sandbox.interact(command, terminal=terminal)
+        self._recorder.tool("interact", {"command": list(command)}, f"exit status {status}")
+        return status
+
+    def put(self, local: Path, remote: str) -> None:
+        """Copy in, recorded as the files that were written."""
+        self._sandbox.put(local, remote)
+        folder = local.is_dir()
+        for path in sorted(local.rglob("*")) if folder else [local]:
+            if path.is_file():
+                target = f"{remote}/{path.relative_to(local)}" if folder else remote
+                self._record_write(target, path.read_bytes())
+
+    def write(self, path: str, data: str | bytes) -> None:
+        self._sandbox.write(path, data)
+        self._record_write(path, data)
+
+    def get(self, remote: str, local: Path) -> list[str]:
+        return self._sandbox.get(remote, local)
+
+    def read(self, path: str) -> bytes:
+        return self._sandbox.read(path)
+
+    def stop(self) -> None:
+        self._sandbox.stop()
+
+    def redo(self, function: str, arguments: Mapping[str, object], folder: Path) -> bool:
+        """Do a recorded call of ours again; False for one that changes nothing."""
+        given = dict(arguments)
+        if function == "write":
+            self.write(str(given["path"]), _restored(given["content"], folder))
+            return True
+        if function == "exec":
+            if given.get("stdin") is not None:
+                given["stdin"] = _restored(given["stdin"], folder)
+            self._again(given)
+            return True
+        return False
+
+    def _again(self, given: dict[str, object]) -> None:
+        """A command may fail again as it failed before: what it leaves is what counts."""
+        try:
+            self.exec(given.pop("command"), **given)  # type: ignore[arg-type]  # as recorded
+        except SandboxError:
+            return
+
+    def _record_write(self, path: str, data: str | bytes) -> None:
+        raw = data.encode() if isinstance(data, str) else data
+        arguments = {"path": path, "content": self._content(raw)}
+        self._recorder.tool("write", arguments, f"{len(raw)} bytes written")
+
+    def _content(self, data: str | bytes) -> object:
+        """Text as it is, other bytes as base64, much of either as a file beside the trajectory."""
+        raw = data.encode() if isinstance(data, str) else bytes(data)
+        if len(raw) > INLINE:
+            name = hashlib.sha256(raw).hexdigest()
+            self._kept.mkdir(parents=True, exist_ok=True)
+            (self._kept / name).write_bytes(raw)
+            return {"file": f"{self._kept.name}/{name}"}
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return {"base64": base64.b64encode(raw).decode()}
+
+
+def _restored(content: object, folder: Path) -> bytes:
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, Mapping) and "base64" in content:
+        return base64.b64decode(content["base64"])
+    if isinstance(content, Mapping) and "file" in content:
+        path = folder / str(content["file"])
+        if path.resolve().is_relative_to(folder.resolve()):
+            return path.read_bytes()
+    raise HarnessFault(
+        f"the trajectory's written content cannot be restored: {clean(content, 200)}"
+    )

@@ -1,0 +1,106 @@
+"""Registries: which providers and harnesses there are, ours and third parties' alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pytest_ale.harness import Harness
+    from pytest_ale.sandbox import Provider
+    from pytest_ale.settings import Settings
+
+__all__ = [
+    "HARNESSES",
+    "PROVIDERS",
+    "Unknown",
+    "fill",
+    "harness_named",
+    "load_plugins",
+    "provider_named",
+]
+
+
+class Unknown(LookupError):
+    """A name that nobody registered; the message lists the known ones."""
+
+
+class Registry:
+    """Names and what they load: an object, or `module:attribute` imported at first use."""
+
+    def __init__(self, noun: str) -> None:
+        self.noun = noun
+        self._targets: dict[str, object] = {}
+
+    def register(self, name: str, target: object) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"{self.noun} {name!r}: a name is lower-case letters, digits and _")
+        self._targets.setdefault(name, target)
+
+    def clear(self) -> None:
+        self._targets.clear()
+
+    def names(self) -> list[str]:
+        return sorted(self._targets)
+
+    def load(self, name: str) -> object:
+        if name not in self._targets:
+            known = ", ".join(self.names())
+            raise Unknown(f"unknown {self.noun} {name!r}; known: {known}")
+        target = self._targets[name]
+        if isinstance(target, str):
+            module, _, attribute = target.partition(":")
+            return getattr(import_module(module), attribute)
+        return target
+
+
+HARNESSES = Registry("agent")
+PROVIDERS = Registry("provider")
+
+
+class _Hooks(Protocol):
+    def pytest_ale_harnesses(self, *, register: Callable[[str, object], None]) -> object: ...
+    def pytest_ale_providers(self, *, register: Callable[[str, object], None]) -> object: ...
+
+
+def fill(hook: object) -> None:
+    """Ask every plugin what it has; a conftest's is asked first, and the first of a name stays."""
+    hooks = cast(_Hooks, hook)
+    HARNESSES.clear()
+    PROVIDERS.clear()
+    hooks.pytest_ale_harnesses(register=HARNESSES.register)
+    hooks.pytest_ale_providers(register=PROVIDERS.register)
+
+
+def harness_named(name: str) -> Harness:
+    make = cast("Callable[[], Harness]", HARNESSES.load(name))
+    return make()
+
+
+def provider_named(name: str, settings: Settings) -> Provider:
+    make = cast("Callable[[Settings], Provider]", PROVIDERS.load(name))
+    return make(settings)
+
+
+class _Manager(pluggy.PluginManager):
+    """Finds our hooks in installed plugins as pytest does: by name, marked or not."""
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is None and name.startswith("pytest_ale_") and callable(getattr(plugin, name)):
+            return cast("pluggy.HookimplOpts", {})
+        return options
+
+
+def load_plugins() -> None:
+    """Fill the registries without a pytest session: the `ale` command has none."""
+    from pytest_ale import hookspecs
+
+    manager = _Manager("pytest")
+    manager.add_hookspecs(hookspecs)
+    manager.load_setuptools_entrypoints("pytest11")
+    fill(manager.hook)

@@ -1,0 +1,83 @@
+"""Reporting of a session: what its reports said, the summary, and the exit status.
+
+Lives in the controller, or in the only process there is; imports the rest when there is a task.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ale.session import RUN, SETTINGS
+
+if TYPE_CHECKING:
+    from pytest_ale.record import RunDir
+    from pytest_ale.report.tally import Row
+
+__all__ = ["UNSCORED", "Reporting"]
+
+UNSCORED = 6  # exit status: infrastructure faults left instances without a score
+
+
+class Reporting:
+    """Hooks that listen to reports and speak at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._seen: dict[str, list[tuple[str, object]]] = {}
+        self._others_failed = 0  # tests that are no tasks, and cards that cannot be read
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        mine = [(name, value) for name, value in report.user_properties if name.startswith("ale.")]
+        if any(name == "ale.outcome" for name, _ in mine):
+            self._seen[report.nodeid] = mine
+        if report.failed and (not mine or report.when == "teardown"):
+            self._others_failed += 1
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._others_failed += report.failed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Close the run, and give infrastructure faults and --ale-min-score their exit status."""
+        if not self._seen:
+            return
+        self._run_dir().close()
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            session.exitstatus = self._status(exitstatus)
+
+    def _status(self, exitstatus: int) -> int:
+        from pytest_ale.report.tally import line, unscored
+
+        least = self._config.stash[SETTINGS].min_score
+        rows = self._rows()
+        if unscored(rows):
+            return UNSCORED
+        if least is None:
+            return exitstatus
+        mean = line(rows).mean
+        enough = mean is not None and mean >= least and not self._others_failed
+        return pytest.ExitCode.OK if enough else pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._seen:
+            return
+        from pytest_ale.report.terminal import kept_and_left, summary, verdict
+
+        rows, run_dir = self._rows(), self._run_dir()
+        terminalreporter.section("pytest-ale", sep="=", bold=True)
+        said = summary(rows) + verdict(rows, self._config.stash[SETTINGS].min_score, UNSCORED)
+        for text in said + kept_and_left(run_dir):
+            terminalreporter.write_line(text)
+        terminalreporter.write_line(f"records: {run_dir.path}")
+
+    def _rows(self) -> list[Row]:
+        from pytest_ale.report.tally import all_rows
+
+        return all_rows(self._run_dir().records(), self._seen.values())
+
+    def _run_dir(self) -> RunDir:
+        from pytest_ale.record import RunDir
+
+        return RunDir(self._config.stash[RUN])

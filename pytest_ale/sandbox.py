@@ -1,0 +1,193 @@
+"""What a sandbox is: small protocols, and the tree of infrastructure faults.
+
+Knows nothing of pytest, tasks or agents.
+
+    Fault                      infrastructure: never a score, whatever the phase
+     ├─ ProviderFault          no sandbox could be had, reached or released
+     ├─ SandboxLost            a sandbox went away that nobody asked to go
+     ├─ HarnessFault           an agent program could not be deployed or launched
+     ├─ GraderFault            task code broke its contract or crashed
+     │   └─ GraderTimeout      task code did not end within its deadline
+     ├─ RecordFault            what happened could not be written down
+     └─ PhaseTimeout           a phase did not end within its deadline
+    SandboxError(Exception)    the sandbox works and says no: the caller's to handle
+     ├─ ExecFailed             exit status other than 0, and check=True
+     ├─ ExecTimeout            a command ran longer than it was given
+     └─ UnsafePath             a path in the sandbox leads somewhere it may not
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+__all__ = [
+    "Desktop",
+    "ExecFailed",
+    "ExecResult",
+    "ExecTimeout",
+    "Fault",
+    "GraderFault",
+    "GraderTimeout",
+    "HarnessFault",
+    "PhaseTimeout",
+    "Provider",
+    "ProviderFault",
+    "RecordFault",
+    "Sandbox",
+    "SandboxError",
+    "SandboxLost",
+    "SandboxSpec",
+    "UnsafePath",
+]
+
+
+class Fault(Exception):
+    """Something outside the agent failed; `phase` is filled in by the story."""
+
+    phase: str = ""
+
+
+class ProviderFault(Fault): ...
+
+
+class SandboxLost(Fault): ...
+
+
+class HarnessFault(Fault): ...
+
+
+class GraderFault(Fault): ...
+
+
+class GraderTimeout(GraderFault): ...
+
+
+class RecordFault(Fault): ...
+
+
+class PhaseTimeout(Fault): ...
+
+
+class SandboxError(Exception): ...
+
+
+class ExecFailed(SandboxError): ...
+
+
+class ExecTimeout(SandboxError): ...
+
+
+class UnsafePath(SandboxError): ...
+
+
+@dataclass(frozen=True)
+class SandboxSpec:
+    """What is asked of a provider; `hidden` are host paths that must not be seen from inside."""
+
+    os: str = "linux"
+    packages: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
+    desktop: bool = False
+    cpus: float = 2
+    memory_gb: float = 4
+    disk_gb: float = 10
+    gpu: int = 0
+    licence: str | None = None
+    network: str | tuple[str, ...] = "none"  # "none", "open", or the hosts that may be reached
+    hidden: tuple[Path, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """How a command ended; text is decoded with errors="replace" and bounded."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Desktop(Protocol):
+    """A sandbox's screen, mouse, keyboard and clipboard."""
+
+    def screenshot(self) -> bytes: ...
+
+
+@runtime_checkable
+class Sandbox(Protocol):
+    """One machine-like workspace, handed out clean, for one attempt."""
+
+    inputs: str
+    output: str
+    home: str
+
+    @property
+    def desktop(self) -> Desktop: ...
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout: float | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stdin: str | bytes | None = None,
+        check: bool = False,
+    ) -> ExecResult:
+        """Run a command (a string goes through /bin/sh) and wait for it."""
+        ...
+
+    def interact(self, command: Sequence[str], *, terminal: int) -> int:
+        """Run a command on the caller's terminal (a file descriptor) until it ends."""
+        ...
+
+    def put(self, local: Path, remote: str) -> None:
+        """Copy a host file or folder into the sandbox."""
+        ...
+
+    def get(self, remote: str, local: Path) -> list[str]:
+        """Copy a file or folder out, bounded; say what was refused (links, devices, too much)."""
+        ...
+
+    def write(self, path: str, data: str | bytes) -> None: ...
+
+    def read(self, path: str) -> bytes: ...
+
+    def stop(self) -> None:
+        """Kill every process in the sandbox and return once they are proved dead; files stay."""
+        ...
+
+
+class Provider(Protocol):
+    """Where sandboxes come from; SDKs are imported by its methods, not by its module."""
+
+    name: str
+    isolation: str  # how sandboxes are kept apart, in a word, for the record
+
+    def preflight(self) -> list[str]:
+        """Say what it is and what is missing, a line each (`ale doctor`)."""
+        ...
+
+    def refuses(self, spec: SandboxSpec, *, trusted: bool) -> str | None:
+        """Say why it cannot host this, or None; no network, no side effects."""
+        ...
+
+    def create(self, lease: str, spec: SandboxSpec) -> Sandbox:
+        """Make a clean sandbox that carries the lease's id as its label."""
+        ...
+
+    def attach(self, lease: str, spec: SandboxSpec) -> Sandbox:
+        """Reach a sandbox that another process made and kept."""
+        ...
+
+    def destroy(self, lease: str) -> None:
+        """Remove the sandbox and all it holds; a sandbox that is gone is no error."""
+        ...
+
+    def leases(self) -> list[str]:
+        """The ids of the sandboxes that exist, found by label and not from the ledger."""
+        ...

@@ -1,0 +1,28 @@
+"""Foreign text made fit to print, to store and to send: whole, plain, and of bounded length.
+
+Imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+__all__ = ["clean", "one_line", "shorten"]
+
+
+def clean(text: object, limit: int = 100_000) -> str:
+    """Return plain `str` without lone surrogates, cut in the middle past `limit`."""
+    plain = str.__str__(text) if isinstance(text, str) else str(text)
+    return shorten(plain, limit).encode("utf-8", "backslashreplace").decode()
+
+
+def shorten(text: str, limit: int) -> str:
+    """Keep both ends of a text that is too long, and say how much went."""
+    if len(text) <= limit:
+        return text
+    head, tail = limit * 2 // 3, limit // 3
+    return f"{text[:head]}\n[... {len(text) - head - tail} characters cut ...]\n{text[-tail:]}"
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """Fold white space and keep the beginning."""
+    folded = " ".join(clean(text).split())
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"

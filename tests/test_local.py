@@ -1,0 +1,815 @@
+"""The local provider, in every mode that this machine has, against agents that mean harm."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pytest_ale.providers import local
+from pytest_ale.providers.local import MODES, LocalProvider, LocalSandbox
+from pytest_ale.sandbox import (
+    ExecFailed,
+    ExecResult,
+    ExecTimeout,
+    ProviderFault,
+    Sandbox,
+    SandboxError,
+    SandboxLost,
+    SandboxSpec,
+    UnsafePath,
+)
+
+Maker = Callable[..., LocalSandbox]
+
+
+def available(mode: str) -> str:
+    why = local.probe(mode)
+    if why:
+        pytest.skip(f"no mode {mode} here: {why}")
+    return mode
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(local.MODE_VARIABLE, request.param)
+    return available(request.param)
+
+
+@pytest.fixture
+def make(mode: str) -> Iterator[Maker]:
+    """Make sandboxes that are gone, with their directories, when the test ends."""
+    provider, leases = LocalProvider(), []
+
+    def make(spec: SandboxSpec | None = None) -> LocalSandbox:
+        leases.append(f"test-{uuid.uuid4().hex}")
+        return provider.create(leases[-1], spec or SandboxSpec())
+
+    yield make
+    for lease in leases:
+        provider.destroy(lease)
+        assert not local.directory(lease).exists()
+        assert lease not in provider.leases()
+
+
+@pytest.fixture
+def box(make: Maker) -> LocalSandbox:
+    return make()
+
+
+only_boxed = pytest.mark.parametrize("mode", MODES[:2], indirect=True)
+
+
+def run(box: LocalSandbox, program: str, *arguments: str, **options: float) -> str:
+    """Run a Python program in the sandbox and return what it prints."""
+    argv = ["python3", "-c", textwrap.dedent(program), *arguments]
+    return box.exec(argv, check=True, **options).stdout.strip()  # type: ignore[arg-type]
+
+
+def hosts_with(mark: str) -> list[int]:
+    """The processes of this machine whose command line holds a mark."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+def wait_until(what: Callable[[], object], seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.02)
+    return bool(what())
+
+
+# What the agent sees.
+
+
+@only_boxed
+def test_the_agent_sees_what_is_named_and_no_more(box: LocalSandbox) -> None:
+    roots = set(run(box, "import os; print(*os.listdir('/'), sep='\\n')").split("\n"))
+    named = {"bin", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "proc", "sbin"}
+    prefix = {local.base_prefix().parts[1]}
+    assert roots <= named | {"tmp", "usr", "run"} | prefix
+    assert box.exec("ls /home").stdout == "agent\n"
+    assert box.exec("find /run 2>/dev/null -type f").stdout in ("", "/run/ale/init.py\n")
+    assert box.exec("ls -A /tmp").stdout == ""
+    assert box.exec("ls -A /home/agent").stdout == "task\n"
+    assert box.exec(["test", "-e", __file__]).returncode == 1
+
+
+@only_boxed
+def test_of_other_homes_only_the_way_to_python_is_seen(box: LocalSandbox) -> None:
+    for folder in (Path("/root"), Path.home()):
+        inside = set(box.exec(["ls", "-A", str(folder)]).stdout.split())
+        if local.base_prefix().is_relative_to(folder):
+            assert inside == {local.base_prefix().relative_to(folder).parts[0]}
+        else:
+            assert not inside
+
+
+@only_boxed
+def test_of_etc_only_a_few_files_are_seen(box: LocalSandbox) -> None:
+    seen = set(box.exec("ls -A /etc").stdout.split())
+    assert seen <= {name.split("/")[0] for name in local.ETC} | set(local.ETC_OURS)
+    assert box.exec("ls -A /etc/ssl").stdout.split() in ([], ["certs"])
+    assert box.exec("cat /etc/passwd").stdout == local.ETC_OURS["passwd"]
+
+
+@only_boxed
+def test_no_socket_and_no_device_of_the_host_is_seen(box: LocalSandbox) -> None:
+    found = run(
+        box,
+        """
+        import os, stat
+        for top, folders, files in os.walk("/"):
+            folders[:] = [name for name in folders if os.path.join(top, name) != "/proc"]
+            for name in files:
+                path = os.path.join(top, name)
+                mode = os.lstat(path).st_mode
+                if stat.S_ISSOCK(mode) or stat.S_ISBLK(mode) or stat.S_ISCHR(mode):
+                    print(path)
+        """,
+    )
+    devices = {"null", "zero", "full", "random", "urandom", "tty", "pts/ptmx", "console"}
+    assert set(found.split()) <= {f"/dev/{name}" for name in devices}
+
+
+@only_boxed
+def test_the_agent_is_nobody(box: LocalSandbox) -> None:
+    assert box.exec("id -un; id -u; id -gn; id -g; hostname").stdout.split() == [
+        "agent",
+        "1000",
+        "agent",
+        "1000",
+        "sandbox",
+    ]
+    lines = box.exec("grep -E 'Cap|NoNew' /proc/self/status").stdout.splitlines()
+    status = dict(line.split(":\t") for line in lines)
+    assert status.pop("NoNewPrivs") == "1"
+    assert set(status) == {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
+    assert set(status.values()) == {"0" * 16}
+
+
+def test_the_environment_is_cleared(box: LocalSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "not-for-you")
+    environment = box.exec(["env"], env={"MORE": "1"}).stdout.split()
+    names = {line.partition("=")[0] for line in environment}
+    expected = {"HOME", "PATH", "LANG", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR", "MORE"}
+    assert names == expected
+    assert box.exec("pwd").stdout.strip() == f"{box.home}/task"
+    assert box.exec("ls").stdout.split() == ["inputs", "output"]
+
+
+def test_a_command_starts_clean(box: LocalSandbox) -> None:
+    assert run(box, "import os; print(*sorted(os.listdir('/proc/self/fd')))") == "0 1 2 3"
+    assert "SigIgn:\t0000000000000000" in box.exec("cat /proc/self/status").stdout
+    assert "SigBlk:\t0000000000000000" in box.exec("cat /proc/self/status").stdout
+
+
+@only_boxed
+def test_a_host_listener_is_out_of_reach_and_loopback_works(box: LocalSandbox) -> None:
+    reach = """
+        import socket, sys
+        try:
+            socket.create_connection(("127.0.0.1", int(sys.argv[1])), 2)
+        except OSError as error:
+            print(type(error).__name__)
+    """
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert run(box, reach, str(server.getsockname()[1])) == "ConnectionRefusedError"
+    own = """
+        import socket
+        server = socket.create_server(("127.0.0.1", 0))
+        socket.create_connection(server.getsockname())
+        print("reached")
+    """
+    assert run(box, own) == "reached"
+    assert run(box, "import socket; print(*[n for _, n in socket.if_nameindex()])") == "lo"
+
+
+@only_boxed
+def test_an_abstract_socket_of_the_host_is_out_of_reach(box: LocalSandbox) -> None:
+    name = f"ale-{uuid.uuid4().hex}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"\0{name}")
+        server.listen()
+        reach = f"import socket; socket.socket(socket.AF_UNIX).connect('\\0{name}')"
+        assert "ConnectionRefused" in box.exec(["python3", "-c", reach]).stderr
+
+
+@only_boxed
+def test_an_open_network_is_the_hosts(make: Maker) -> None:
+    box = make(SandboxSpec(network="open"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        run(box, f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)")
+    assert box.exec("cat /etc/resolv.conf").stdout == Path("/etc/resolv.conf").read_text()
+
+
+@only_boxed
+def test_host_processes_are_not_seen(box: LocalSandbox) -> None:
+    mark = f"mark-{uuid.uuid4().hex}"
+    look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; ls /proc | grep -c '^[0-9]'"
+    with subprocess.Popen(["sh", "-c", "sleep 60; true", mark]) as process:
+        try:
+            assert hosts_with(mark)
+            seen = box.exec(look).stdout
+        finally:
+            process.kill()
+    assert mark not in seen
+    assert int(seen.split()[-1]) < 8
+
+
+@only_boxed
+def test_sandboxes_do_not_see_each_other(make: Maker) -> None:
+    one, other = make(), make()
+    mark = uuid.uuid4().hex
+    for path in (f"{one.home}/{mark}", f"/tmp/{mark}"):
+        one.write(path, "mine")
+    shared = "find / -xdev -name '%s*' 2>/dev/null; ls /tmp /dev/shm; ipcs -m | grep -c 0x"
+    one.exec(f"echo mine > /dev/shm/{mark}; ipcmk -M 4096", check=True)
+    assert mark in one.exec(shared % mark).stdout
+    assert mark not in other.exec(shared % mark).stdout
+    assert other.exec(shared % mark).stdout.split()[-1] == "0"
+    one.exec(["sh", "-c", "sleep 30 &", mark])
+    assert mark not in other.exec("cat /proc/[0-9]*/cmdline").stdout
+
+
+@only_boxed
+def test_hidden_paths_are_masked_for_good(make: Maker) -> None:
+    folder, file = Path("/usr/share/zoneinfo"), Path("/usr/bin/env")
+    box = make(SandboxSpec(hidden=(folder, file, Path("/gone"), Path("/root/elsewhere"))))
+    for path in (folder, Path(os.path.realpath("/usr/bin"), "env")):
+        assert path.exists()
+    assert box.exec(["ls", "-A", str(folder)]).stdout == ""
+    assert "ermission denied" in box.exec(["cat", str(file)]).stderr
+    assert box.exec([str(file)]).returncode == 126
+    lift = (
+        f"umount {folder}; umount -l {folder}; mount --bind /usr /mnt; ls {folder}; rm -r {folder}"
+    )
+    box.exec(["unshare", "-Urm", "sh", "-c", lift])
+    assert box.exec(["unshare", "-Urm", "sh", "-c", lift]).stdout == ""
+    assert box.exec(["unshare", "-Urm", "umount", "/proc/sys"]).returncode != 0
+
+
+@only_boxed
+def test_nothing_outside_the_own_folders_can_be_written(box: LocalSandbox) -> None:
+    tops = ["/", "/etc", "/usr", "/usr/bin", "/dev", "/dev/pts", "/home", "/proc", "/proc/sys"]
+    for top in [*tops, str(local.base_prefix())]:
+        assert box.exec(["touch", f"{top}/x"]).returncode != 0, top
+    for top in ("/tmp", "/home/agent", "/dev/shm"):
+        assert box.exec(["touch", f"{top}/x"]).returncode == 0, top
+
+
+@only_boxed
+def test_no_switch_of_the_machine_can_be_opened(box: LocalSandbox) -> None:
+    """Where the tests run as root the agent's kernel uid is 0, and file modes do not protect."""
+    found = run(
+        box,
+        """
+        import os
+        for top, folders, files in os.walk("/proc"):
+            if top == "/proc":
+                folders[:] = [name for name in folders if not name.isdigit()]
+            for name in files:
+                try:
+                    os.close(os.open(os.path.join(top, name), os.O_WRONLY | os.O_NONBLOCK))
+                except OSError:
+                    continue
+                print(os.path.join(top, name))
+        """,
+    )
+    assert found == ""
+
+
+@only_boxed
+def test_the_resident_cannot_be_killed_or_traced(box: LocalSandbox) -> None:
+    attack = """
+        import ctypes, os, signal
+        for number in signal.valid_signals():
+            try:
+                os.kill(1, number)
+            except OSError:
+                pass
+        libc = ctypes.CDLL(None, use_errno=True)
+        for request in (16, 0x4206):  # PTRACE_ATTACH, PTRACE_SEIZE
+            assert libc.ptrace(request, 1, None, None) == -1, request
+        for name in ("mem", "environ", "fd/0", "fd/3", "cwd", "root", "maps", "ns/user"):
+            try:
+                os.open(f"/proc/1/{name}", os.O_RDONLY)
+            except OSError:
+                continue
+            print("opened", name)
+        pidfd = os.pidfd_open(1)
+        if libc.syscall(438, pidfd, 3, 0) >= 0:  # pidfd_getfd
+            print("took a descriptor")
+    """
+    assert run(box, attack) == ""
+    assert box.exec("echo alive").stdout == "alive\n"
+
+
+# How it ends.
+
+
+DAEMON = """
+    import os, sys, time
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for fd in range(3):
+                os.close(fd)
+            os.open("/dev/null", os.O_RDWR)
+            while True:
+                with open("grows", "a") as file:
+                    file.write("x")
+                time.sleep(0.01)
+        os._exit(0)
+    os.wait()
+    time.sleep(0.2)
+"""
+
+
+def test_a_daemon_is_dead_after_stop(box: LocalSandbox) -> None:
+    mark = f"mark-{uuid.uuid4().hex}"
+    run(box, DAEMON, mark)
+    assert len(hosts_with(mark)) == 1
+    box.stop()
+    assert hosts_with(mark) == []
+    size = len(box.read("grows"))
+    time.sleep(0.2)
+    assert len(box.read("grows")) == size > 0
+    box.stop()
+
+
+def test_a_storm_of_forks_is_dead_after_stop(box: LocalSandbox) -> None:
+    mark = f"mark-{uuid.uuid4().hex}"
+    one = "(setsid sh -c 'while :; do sleep 0.01; done' $0 &)"
+    storm = f"n=0; while [ $n -lt 20 ]; do {one}; n=$((n+1)); done"
+    box.exec(["sh", "-c", storm, mark])
+    assert wait_until(lambda: len(hosts_with(mark)) >= 20)
+    box.stop()
+    assert hosts_with(mark) == []
+
+
+def test_after_stop_files_remain_and_commands_do_not(box: LocalSandbox, tmp_path: Path) -> None:
+    box.write("output/a.txt", "kept")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(box.exec, "sleep 60")
+        assert wait_until(lambda: "sleep" in box.exec("cat /proc/[0-9]*/cmdline").stdout)
+        threading.Thread(target=box.stop).start()
+        with pytest.raises(SandboxLost, match="stopped"):
+            running.result(10)
+    with pytest.raises(SandboxLost, match="'true' did not end: the sandbox was stopped"):
+        box.exec("true")
+    assert box.read("output/a.txt") == b"kept"
+    assert box.get("output", tmp_path / "out") == []
+    assert (tmp_path / "out/a.txt").read_text() == "kept"
+    box.write("output/b.txt", "too")
+    box.put(tmp_path / "out", "inputs/out")
+
+
+def test_a_resident_killed_from_outside_is_a_lost_sandbox(box: LocalSandbox) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(box.exec, "sleep 5")
+        assert wait_until(lambda: "sleep" in box.exec("cat /proc/[0-9]*/cmdline").stdout)
+        os.kill(box._boxed.pid, signal.SIGKILL)
+        with pytest.raises(SandboxLost, match=f"process {box._boxed.pid} was killed from outside"):
+            running.result(5)
+    with pytest.raises(SandboxLost):
+        box.exec("true")
+    box.stop()
+
+
+OWNER = """
+import sys, threading
+from pytest_ale.providers.local import LocalProvider
+from pytest_ale.sandbox import SandboxSpec
+box = LocalProvider().create(sys.argv[1], SandboxSpec())
+box.exec(["python3", "-c", sys.argv[3], sys.argv[2]])
+box.exec(["sh", "-c", "(setsid sleep 61 &) ; sleep 62; true", sys.argv[2]])
+"""
+
+
+@contextlib.contextmanager
+def owner(lease: str, mark: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Another process that owns a sandbox with a daemon and a command in it."""
+    argv = [sys.executable, "-c", OWNER, lease, mark, textwrap.dedent(DAEMON)]
+    top = str(Path(local.__file__).parents[2])
+    with subprocess.Popen(argv, env=dict(os.environ) | {"PYTHONPATH": top}) as process:
+        try:
+            # the owner itself, the daemon, the command
+            assert wait_until(lambda: len(hosts_with(mark)) >= 3, 20)
+            yield process
+        finally:
+            process.kill()
+
+
+def test_kill_9_of_the_owner_ends_its_sandbox(mode: str) -> None:
+    lease, mark = f"test-{uuid.uuid4().hex}", f"mark-{uuid.uuid4().hex}"
+    with owner(lease, mark) as process:
+        process.kill()
+        process.wait()
+        assert wait_until(lambda: not hosts_with(mark), 3), hosts_with(mark)
+    provider = LocalProvider()
+    assert lease in provider.leases()
+    provider.destroy(lease)
+    assert lease not in provider.leases()
+
+
+def test_another_process_may_destroy(mode: str) -> None:
+    lease, mark = f"test-{uuid.uuid4().hex}", f"mark-{uuid.uuid4().hex}"
+    with owner(lease, mark) as process:
+        LocalProvider().destroy(lease)
+        assert [pid for pid in hosts_with(mark) if pid != process.pid] == []
+        assert not local.directory(lease).exists()
+
+
+def test_a_sandbox_outlives_the_thread_that_made_it(make: Maker) -> None:
+    made: list[LocalSandbox] = []
+    thread = threading.Thread(target=lambda: made.append(make()))
+    thread.start()
+    thread.join()
+    time.sleep(0.1)
+    assert made[0].exec("echo here").stdout == "here\n"
+
+
+def test_attach_finds_the_files(mode: str) -> None:
+    lease, provider = f"test-{uuid.uuid4().hex}", LocalProvider()
+    try:
+        first = provider.create(lease, SandboxSpec())
+        first.write("output/x", "kept")
+        first.stop()
+        assert LocalProvider().leases().count(lease) == 1
+        again = LocalProvider().attach(lease, SandboxSpec())
+        assert again.exec("cat output/x").stdout == "kept"
+        again.stop()
+    finally:
+        provider.destroy(lease)
+    with pytest.raises(ProviderFault, match="there is no"):
+        provider.attach(lease, SandboxSpec())
+
+
+def test_what_the_agent_locked_is_removed(make: Maker) -> None:
+    box = make()
+    box.exec("mkdir -p a/b/c && touch a/b/c/d && chmod 0 a/b/c && chmod 555 a/b a", check=True)
+    run(
+        box,
+        """
+        import os
+        os.mkdir("deep"); os.chdir("deep")
+        for _ in range(3000):
+            os.mkdir("d"); os.chdir("d")
+        """,
+    )
+
+
+# Commands.
+
+
+def test_a_command_says_how_it_ended(box: LocalSandbox) -> None:
+    assert box.exec("echo out; echo err >&2; exit 3") == ExecResult(3, "out\n", "err\n")
+    assert box.exec("kill -9 $$").returncode == -9
+    assert box.exec(["printf", r"\377"]).stdout == "\N{REPLACEMENT CHARACTER}"
+    assert box.exec(["pwd"], cwd="inputs").stdout.strip() == box.inputs
+    assert box.exec(["pwd"], cwd="/usr").stdout == "/usr\n"
+    assert box.exec("echo $X", env={"X": "y"}, user="agent").stdout == "y\n"
+
+
+def test_what_cannot_be_started_ends_as_in_a_shell(box: LocalSandbox) -> None:
+    gone = box.exec(["no-such-program"])
+    assert (gone.returncode, gone.stdout) == (127, "")
+    assert "No such file" in gone.stderr
+    nowhere = box.exec("true", cwd="/nowhere")
+    assert nowhere.returncode == 126
+    assert "/nowhere: No such file or directory" in nowhere.stderr
+    box.write("plain", "text")
+    assert box.exec(["./plain"]).returncode == 126
+    long = box.exec(["true", "x" * 3_000_000])
+    assert long.returncode == 126
+    assert "too long" in long.stderr
+
+
+def test_check_says_what_failed(box: LocalSandbox) -> None:
+    with pytest.raises(ExecFailed, match=r"'echo no >&2; exit 4' ended with exit status 4: no"):
+        box.exec("echo no >&2; exit 4", check=True)
+    with pytest.raises(SandboxError, match="no user but 'agent'"):
+        box.exec("true", user="root")
+
+
+def test_stdin_is_given_whole_or_is_empty(box: LocalSandbox) -> None:
+    assert box.exec("cat").stdout == ""
+    text = "é" * 2_000_000
+    assert box.exec("cat", stdin=text).stdout == text
+    assert box.exec("wc -c", stdin=b"\0" * 5_000_000).stdout.strip() == "5000000"
+    assert box.exec("true", stdin=b"\0" * 5_000_000).returncode == 0
+
+
+def test_a_timeout_kills_the_group(box: LocalSandbox) -> None:
+    mark = f"mark-{uuid.uuid4().hex}"
+    before = time.monotonic()
+    with pytest.raises(ExecTimeout, match=r"sleep 60.* ran longer than 0.5 s"):
+        box.exec(["sh", "-c", "sh -c 'sleep 60; true' $0; true", mark], timeout=0.5)
+    assert time.monotonic() - before < 2
+    assert wait_until(lambda: not hosts_with(mark), 1)
+    assert box.exec("echo alive").stdout == "alive\n"
+
+
+def test_much_output_is_bounded(box: LocalSandbox) -> None:
+    said = box.exec("echo first; head -c 50000000 /dev/zero; echo last").stdout
+    assert said.startswith("first\n")
+    assert said.endswith("last\n")
+    assert 10_000_000 < len(said) < 10_000_100
+    assert "\n[... 40000011 bytes cut ...]\n" in said
+
+
+def test_a_background_child_does_not_hold_up(box: LocalSandbox) -> None:
+    before = time.monotonic()
+    assert box.exec("(sleep 30; echo late) & echo early").stdout == "early\n"
+    assert time.monotonic() - before < 1
+    flood = box.exec("yes & sleep 0.1")
+    assert flood.returncode == 0
+    assert time.monotonic() - before < 3
+
+
+def test_eight_threads_at_once(box: LocalSandbox) -> None:
+    def one(n: int) -> list[str]:
+        return [box.exec(f"cat; echo {n} {i}", stdin=f"{n}:").stdout for i in range(10)]
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(one, range(8)))
+    assert answers == [[f"{n}:{n} {i}\n" for i in range(10)] for n in range(8)]
+    before = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: box.exec("sleep 0.5"), range(8)))
+    assert time.monotonic() - before < 2
+
+
+def test_no_descriptor_is_left_open(box: LocalSandbox) -> None:
+    def fds(pid: int | str) -> int:
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+    before = fds("self")
+    for _ in range(5):
+        box.exec("cat", stdin="x")
+        with pytest.raises(ExecTimeout):
+            box.exec("sleep 9", timeout=0.01, stdin="x" * 1_000_000)
+    assert fds("self") == before
+    if os.geteuid() == 0:  # the resident's are root's to see
+        assert wait_until(lambda: fds(box._boxed.pid) < 10)
+
+
+def test_garbage_does_not_end_the_resident(box: LocalSandbox) -> None:
+    channel = box._boxed.channel
+    channel.send(b"garbage")
+    with Path(os.devnull).open("rb") as null:
+        for count in (1, 2, 5):
+            socket.send_fds(channel, [b"run"], [null.fileno()] * count)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            socket.send_fds(channel, [b"run"], [theirs.fileno(), *[null.fileno()] * 4])
+            theirs.close()
+            assert b"error" in ours.recv(1000)
+    assert box.exec("echo alive").stdout == "alive\n"
+
+
+def test_out_of_descriptors_is_an_error_and_passes(box: LocalSandbox) -> None:
+    pid = box._boxed.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (9, limits[1]))
+    try:
+        with pytest.raises(SandboxError, match=r"not started: .*descriptor"):
+            box.exec("true")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    assert box.exec("echo alive").stdout == "alive\n"
+
+
+def test_files_and_cores_are_limited(make: Maker) -> None:
+    box = make(SandboxSpec(disk_gb=0.001))
+    assert box.exec("ulimit -c").stdout == "0\n"
+    assert box.exec("head -c 4000000 /dev/zero > large").returncode != 0
+    assert len(box.read("large")) == int(0.001 * 2**30)
+
+
+def test_orphans_are_reaped(box: LocalSandbox) -> None:
+    box.exec("for n in 1 2 3 4 5 6 7 8; do (setsid sh -c 'sleep 0.05' &); done")
+    time.sleep(0.3)
+    pid = box._boxed.pid
+    children = [
+        path
+        for path in Path("/proc").glob("[0-9]*/stat")
+        if path.exists() and path.read_text().rpartition(")")[2].split()[1] == str(pid)
+    ]
+    assert children == []
+
+
+# A terminal.
+
+
+def test_a_command_on_a_terminal(box: LocalSandbox) -> None:
+    import termios
+
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (33, 99))
+    before = termios.tcgetattr(theirs)
+    command = "tty -s && stty size && exec 3</dev/tty && read x && echo got $x $TERM; exit 3"
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(box.interact, ["sh", "-c", command], terminal=theirs)
+        shown = read_until(ours, b"33 99")
+        os.write(ours, b"hello\r")
+        assert ended.result(10) == 3
+    shown += read_until(ours, b"got hello")
+    assert b"got hello" in shown
+    assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+    os.close(theirs)
+
+
+def read_until(fd: int, text: bytes, seconds: float = 5) -> bytes:
+    seen = b""
+    while text not in seen and select.select([fd], [], [], seconds)[0]:
+        seen += os.read(fd, 4096)
+    return seen
+
+
+def test_ctrl_c_reaches_the_command_and_not_us(box: LocalSandbox) -> None:
+    ours, theirs = os.openpty()
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(box.interact, ["sh", "-c", "echo up; sleep 60"], terminal=theirs)
+        read_until(ours, b"up")
+        os.write(ours, b"\x03")
+        assert ended.result(10) == -signal.SIGINT
+    os.close(ours)
+    os.close(theirs)
+
+
+# Files.
+
+
+def test_files_go_in_and_out(box: LocalSandbox, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "run.sh").write_text("#!/bin/sh\necho ran > sub/new\n")
+    (source / "run.sh").chmod(0o555)
+    box.put(source, "inputs/source")
+    box.put(source / "run.sh", f"{box.home}/other.sh")
+    box.exec("./run.sh && echo more >> run.sh", cwd="inputs/source", check=True)
+    assert box.get("inputs/source", tmp_path / "out") == []
+    assert (tmp_path / "out/sub/new").read_text() == "ran\n"
+    assert (tmp_path / "out/run.sh").stat().st_mode & 0o777 == 0o755
+    box.write(f"{box.output}/deep/er/file", "text")
+    assert box.exec("cat output/deep/er/file").stdout == "text"
+    box.exec("echo made > output/made")
+    assert box.read("output/made") == b"made\n"
+
+
+def test_paths_outside_are_unsafe(box: LocalSandbox, tmp_path: Path) -> None:
+    for path in ("/etc/passwd", "../../../etc/passwd", f"{box.home}/../x", "/home/agentx/y", ""):
+        if path:
+            with pytest.raises(UnsafePath, match=r"lies outside .*home.* and .*tmp"):
+                box.read(path)
+            with pytest.raises(UnsafePath, match="lies outside"):
+                box.get(path, tmp_path / "out")
+    box.write(f"{box._tmp}/x", "here")
+    assert box.read(f"{box._tmp}/y/../x") == b"here"
+    with pytest.raises(SandboxError, match="No such file"):
+        box.read("gone")
+    with pytest.raises(SandboxError, match="was not put"):
+        box.put(tmp_path / "gone", "inputs")
+
+
+def test_a_hostile_output_is_taken_out_safely(box: LocalSandbox, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("answer")
+    run(
+        box,
+        """
+        import os, socket, sys
+        os.chdir("output")
+        open("good", "w").write("good")
+        os.symlink(sys.argv[1], "link")
+        os.symlink("/etc", "etc")
+        os.symlink("..", "up")
+        os.mkfifo("fifo")
+        socket.socket(socket.AF_UNIX).bind("sock")
+        os.truncate(os.open("sparse", os.O_CREAT | os.O_RDWR), 2 << 30)
+        os.close(os.open(b"\\xff", os.O_CREAT))
+        os.mkdir("many")
+        os.link("good", "hard")
+        open("many/suid", "w").write("x")
+        os.chmod("many/suid", 0o6777)
+        """,
+        str(secret),
+    )
+    refused = box.get("output", tmp_path / "out")
+    assert len(refused) == 7
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"good", "hard", "many"}
+    assert (tmp_path / "out/many/suid").stat().st_mode & 0o7000 == 0
+    with pytest.raises(UnsafePath):
+        box.read("output/link")
+    box.exec("rm -r output && ln -s / output")
+    assert box.get("output", tmp_path / "top") == ["'output' was refused: it is a symbolic link."]
+    with pytest.raises(UnsafePath, match="'output' in it is a symbolic link"):
+        box.write("output/etc/x", "x")
+
+
+# The provider.
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (SandboxSpec(os="windows"), "no windows"),
+        (SandboxSpec(desktop=True), "no desktop"),
+        (SandboxSpec(gpu=1), "no GPU"),
+        (SandboxSpec(licence="matlab"), "no licence for matlab"),
+        (SandboxSpec(packages=("ngspice",)), "installs no packages"),
+        (SandboxSpec(python=("numpy",)), "installs no packages"),
+        (SandboxSpec(network=("pypi.org",)), "cannot limit the network to hosts"),
+    ],
+)
+def test_what_it_cannot_host_it_says(spec: SandboxSpec, why: str) -> None:
+    for trusted in (True, False):
+        said = LocalProvider(unsafe=True).refuses(spec, trusted=trusted)
+        assert said is not None
+        assert why in said
+
+
+def test_an_agent_is_not_let_loose_unboxed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(local.MODE_VARIABLE, "none")
+    said = LocalProvider().refuses(SandboxSpec(), trusted=False)
+    assert said is not None
+    for word in ("bubblewrap", "unprivileged user namespaces", "--ale-unsafe-local"):
+        assert word in said
+    assert LocalProvider().refuses(SandboxSpec(), trusted=True) is None
+    assert LocalProvider(unsafe=True).refuses(SandboxSpec(), trusted=False) is None
+    assert LocalProvider().preflight()[0] == "local: mode none"
+
+
+@only_boxed
+def test_an_agent_is_let_loose_in_a_box(mode: str) -> None:
+    assert LocalProvider().refuses(SandboxSpec(network="open"), trusted=False) is None
+    assert f"local: {mode}: works" in LocalProvider().preflight()
+
+
+def test_where_nothing_works_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(local.MODE_VARIABLE, raising=False)
+    monkeypatch.setattr(local, "probe", lambda mode: None if mode == "none" else "no luck")
+    assert LocalProvider().mode == "none"
+    assert LocalProvider().refuses(SandboxSpec(), trusted=False)
+    assert "apt-get install bubblewrap" in LocalProvider().preflight()[-1]
+    monkeypatch.setenv(local.MODE_VARIABLE, "unshare")
+    said = LocalProvider().refuses(SandboxSpec(), trusted=True)
+    assert said is not None
+    assert "cannot box by unshare here (no luck)" in said
+
+
+def test_a_broken_mode_is_a_fault_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(local.MODE_VARIABLE, "unshare")
+    monkeypatch.setattr(local, "unshare_command", lambda **_: ["sh", "-c", "echo broken >&2"])
+    lease = f"test-{uuid.uuid4().hex}"
+    with pytest.raises(ProviderFault, match="broken"):
+        LocalProvider().create(lease, SandboxSpec())
+    assert not local.directory(lease).exists()
+
+
+def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProviderFault, match=r"letters, digits and \._- only"):
+        LocalProvider().create("../up", SandboxSpec())
+    LocalProvider().destroy("never-made")
+    monkeypatch.setenv(local.MODE_VARIABLE, "docker")
+    with pytest.raises(ProviderFault, match="=docker: it may be bwrap, unshare, none"):
+        LocalProvider().refuses(SandboxSpec(), trusted=True)
+
+
+def test_a_lease_is_created_once(make: Maker, mode: str) -> None:
+    lease = next(iter([make()]))._root.name.removeprefix(local.PREFIX)
+    with pytest.raises(ProviderFault, match="File exists"):
+        LocalProvider().create(lease, SandboxSpec())
+    assert local.directory(lease).exists()
+
+
+def test_it_is_what_the_protocol_asks_for(box: LocalSandbox) -> None:
+    sandbox: Sandbox = box  # mypy's to judge: isinstance would ask for the desktop
+    with pytest.raises(SandboxError, match="no desktop"):
+        _ = sandbox.desktop
+    assert tempfile.gettempdir() in str(box._root)
