@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_ale.leases import Ledger
@@ -70,8 +70,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _settings() -> Settings:
     """Settings as a pytest run here would have them, without its options and ini file."""
-    nothing: Callable[[str], object] = {}.get
-    return read_settings(nothing, os.environ, nothing, Path.cwd(), Path.cwd())
+
+    def unset(_: str) -> None:
+        return None
+
+    return read_settings(unset, os.environ, unset, Path.cwd(), Path.cwd())
 
 
 def _doctor(_: argparse.Namespace) -> int:
@@ -179,8 +182,8 @@ def _regrade(arguments: argparse.Namespace) -> int:
     from pytest_ale.grading import Grader
     from pytest_ale.leases import Pool
     from pytest_ale.record import Record, RunDir
-    from pytest_ale.regrade import Regrade
     from pytest_ale.registry import load_plugins, provider_named
+    from pytest_ale.regrade import Regrade
 
     load_plugins()
     run_dir = RunDir(Path(arguments.run).absolute())

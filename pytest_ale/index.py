@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CardEntry", "CardIndex"]
 
-# Bump when Card's schema changes: an entry was validated by the schema of its day.
-VERSION = 1
-
 
 @dataclass(frozen=True)
 class CardEntry:
@@ -62,7 +59,7 @@ class CardIndex:
         partial = self._cache.with_name(f"{self._cache.name}.{os.getpid()}")
         try:
             self._cache.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps({"version": VERSION, "cards": self._known}))
+            partial.write_text(json.dumps({"schema": _schema(), "cards": self._known}))
             partial.replace(self._cache)
         except OSError:  # an index is a convenience
             return
@@ -86,9 +83,15 @@ def _stamp(path: str) -> list[int]:
     return [stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino]
 
 
+def _schema() -> list[list[int]]:
+    """An entry was validated by the schema of its day: of these files, as they were."""
+    folder = Path(__file__).parent
+    return [_stamp(f"{folder}/{name}.py") for name in ("card", "index", "taxonomy")]
+
+
 def _read(cache: Path) -> dict[str, tuple[list[int], list[object]]]:
     try:
         stored = json.loads(cache.read_bytes())
-        return dict(stored["cards"]) if stored["version"] == VERSION else {}
+        return dict(stored["cards"]) if stored["schema"] == _schema() else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

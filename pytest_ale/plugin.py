@@ -75,7 +75,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_ale_providers(register: object) -> None:
-    register("local", "pytest_ale.providers.local:make")  # type: ignore[operator]
+    register("local", "pytest_ale.providers.local:LocalProvider.from_settings")  # type: ignore[operator]
 
 
 def pytest_ale_harnesses(register: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol, cast
 
 import pluggy
@@ -54,7 +55,7 @@ class Registry:
         target = self._targets[name]
         if isinstance(target, str):
             module, _, attribute = target.partition(":")
-            return getattr(import_module(module), attribute)
+            return attrgetter(attribute)(import_module(module))
         return target
 
 

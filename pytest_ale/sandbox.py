@@ -166,7 +166,11 @@ class Provider(Protocol):
     """Where sandboxes come from; SDKs are imported by its methods, not by its module."""
 
     name: str
-    isolation: str  # how sandboxes are kept apart, in a word, for the record
+
+    @property
+    def isolation(self) -> str:
+        """How sandboxes are kept apart, in a word, for the record."""
+        ...
 
     def preflight(self) -> list[str]:
         """Say what it is and what is missing, a line each (`ale doctor`)."""

@@ -40,6 +40,7 @@ from pytest_ale.sandbox import (
     SandboxSpec,
     UnsafePath,
 )
+from pytest_ale.settings import Settings
 
 __all__ = ["MODES", "LocalProvider", "LocalSandbox"]
 
@@ -370,6 +371,15 @@ class LocalProvider:
     def __init__(self, unsafe: bool = False) -> None:
         self.unsafe = unsafe
         self._here: dict[str, LocalSandbox] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> LocalProvider:
+        return cls(unsafe=settings.unsafe_local)
+
+    @property
+    def isolation(self) -> str:
+        """The mode, for the record: an agent that ran without namespaces is to be seen there."""
+        return self.mode if self.mode != "none" else "none (unsafe)" if self.unsafe else "none"
 
     @property
     def mode(self) -> str:

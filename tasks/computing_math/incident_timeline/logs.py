@@ -117,7 +117,9 @@ def _query(row: dict, clockwork: Clockwork) -> str:
 def _nat(row: dict, clockwork: Clockwork) -> str:
     when, hours = clockwork.local(row["t"])
     stamp = f"{when.isoformat(timespec='seconds')}{hours:+03d}:00"
-    return f"{stamp} SNAT in={row['in']} out={NAT}:{row['port']} dst=192.0.2.250:443 dur={row['dur']}"
+    return (
+        f"{stamp} SNAT in={row['in']} out={NAT}:{row['port']} dst=192.0.2.250:443 dur={row['dur']}"
+    )
 
 
 def _texts(inputs: Path, story: Story, clockwork: Clockwork) -> None:
@@ -141,8 +143,8 @@ def _clocks(story: Story, clockwork: Clockwork) -> str:
     skew, step = story.skew, clockwork.iso(story.step)
     return (
         "# Clock offsets, measured against the firewall's GPS clock\n\n"
-        f"- web01: {skew['web01']} s fast, until its time service was restarted at {step} (true time)"
-        ", which set the clock back; right since.\n"
+        f"- web01: {skew['web01']} s fast, until its time service was restarted at {step} (true"
+        " time), which set the clock back; right since.\n"
         f"- jump01: {-skew['jump01']} s slow all the time.\n"
         f"- db01: {-skew['db01']} s slow all the time.\n"
         f"- proxy01: {skew['proxy01']} s fast all the time.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,14 @@ PAGES = ("/", "/portal/login", "/portal/list?page=2", "/assets/site.css", "/asse
 APPROVED = ("agent.watchwell.example", "deb.mirror.example", "updates.officesuite.example")
 PEOPLE = (("ws-117", "m.okafor"), ("ws-121", "j.lindqvist"), ("ws-134", "r.castellan"),
           ("ws-140", "t.ibarra"), ("ws-152", "p.novotny"))  # fmt: skip
+
+COMMANDS = (
+    "/usr/bin/cat /etc/shadow",
+    "/usr/bin/ls -la /home/deploy/.ssh",
+    "/usr/bin/cp /home/deploy/.ssh/id_ed25519 /tmp/.k",
+    "/usr/sbin/tcpdump -i any -c 200",
+    "/usr/bin/find / -perm -4000",
+)
 
 
 @dataclass
@@ -53,8 +62,12 @@ class Story:
         self.visitors = [f"192.0.2.{next(hosts)}" for _ in range(30)]
         words = rng.sample(("cachet", "edgelet", "pixroute", "statnode", "logrelay", "syncpoint",
                             "fontbase", "metricor"), 3)  # fmt: skip
-        self.depot, self.command, self.tunnel = (f"{w}-{rng.randint(11, 98)}.example" for w in words)
-        self.shell = f"/assets/{rng.choice(('img', 'fonts', 'cache'))}/thumb_{rng.getrandbits(24):06x}.php"
+        self.depot, self.command, self.tunnel = (
+            f"{w}-{rng.randint(11, 98)}.example" for w in words
+        )
+        self.shell = (
+            f"/assets/{rng.choice(('img', 'fonts', 'cache'))}/thumb_{rng.getrandbits(24):06x}.php"
+        )
         self.skew = {"web01": rng.randint(190, 290), "jump01": -rng.randint(70, 160),
                      "db01": -rng.randint(225, 250), "proxy01": rng.randint(25, 50)}  # fmt: skip
         self.step = self.at(9, 20)
@@ -85,11 +98,12 @@ class Story:
 
     def hit(self, t: float, ip: str, line: str, status: int, size: int = 0, **more: Any) -> None:
         rng = self.rng
-        self.world.web.append({
-            "t": t, "ip": ip, "port": more.get("port") or rng.randint(20000, 61000), "line": line,
-            "status": status, "size": size or rng.randint(180, 9000),
-            "agent": more.get("agent") or rng.choice(AGENTS[:3]), "rid": f"{rng.getrandbits(48):012x}",
-        })  # fmt: skip
+        row = {"t": t, "ip": ip, "line": line, "status": status}
+        row["port"] = more.get("port") or rng.randint(20000, 61000)
+        row["size"] = size or rng.randint(180, 9000)
+        row["agent"] = more.get("agent") or rng.choice(AGENTS[:3])
+        row["rid"] = f"{rng.getrandbits(48):012x}"
+        self.world.web.append(row)
 
     def visits(self) -> None:
         for _ in range(self.params["visits"]):
@@ -120,7 +134,8 @@ class Story:
 
     def break_in(self) -> None:
         """Refused uploads, one that succeeds, then commands through what it dropped."""
-        rng, t = self.rng, self.at(1, rng.randint(25, 40)) + rng.randint(0, 59)
+        rng = self.rng
+        t = self.at(1, rng.randint(25, 40)) + rng.randint(0, 59)
         self.hit(t - 300, self.intruder, f"GET {self.shell}", 404)
         self.hit(t - 200, self.intruder, "POST /portal/attach?name=..%2Fcheck.txt", 403)
         self.hit(t - 120, self.intruder, "POST /portal/attach?name=invoice.pdf", 201)
@@ -209,7 +224,8 @@ class Story:
 
     def brute_force(self) -> None:
         """From web01 with success, from outside without; the session then uses sudo."""
-        rng, t = self.rng, self.at(3, rng.randint(32, 40))
+        rng = self.rng
+        t = self.at(3, rng.randint(32, 40))
         self.mark(t, "jump01", "BRUTE_FORCE", WEB)
         self.failures = 0
         users = ["root", "admin", "invalid user oracle", self.account]
@@ -223,10 +239,7 @@ class Story:
         self.login("jump01", t, self.account, WEB, stay, "password")
         self.mark(t, "jump01", "LOGIN", WEB, self.account)
         self._outside_brute_force()
-        for command in rng.sample(("/usr/bin/cat /etc/shadow", "/usr/bin/ls -la /home/deploy/.ssh",
-                                   "/usr/bin/cp /home/deploy/.ssh/id_ed25519 /tmp/.k",
-                                   "/usr/sbin/tcpdump -i any -c 200", "/usr/bin/find / -perm -4000"),
-                                  rng.randint(3, 5)):  # fmt: skip
+        for command in rng.sample(COMMANDS, rng.randint(3, 5)):
             t += rng.randint(240, 900)
             self._sudo("jump01", t, self.account, command)
             self.mark(t, "jump01", "SUDO", WEB, self.account)
@@ -262,7 +275,9 @@ class Story:
                 self.say(host, self.at(0, 10 * k) + rng.randint(1, 3), "CRON", text)
         for hour in range(-1, 14):
             t = self.at(hour, 5) + rng.randint(0, 20)
-            self.login("db01", t, "deploy", JUMP, rng.randint(20, 50), f"publickey {self.automation}")
+            self.login(
+                "db01", t, "deploy", JUMP, rng.randint(20, 50), f"publickey {self.automation}"
+            )
         for hour in (-0.5, 7.25, 12.5):
             t = self.at(hour)
             self.login("jump01", t, self.account, BACKUP, 400, f"publickey {self._fingerprint()}")
@@ -281,7 +296,8 @@ class Story:
         self.world.proxy.append({"t": t, "ip": ip, "what": what, "status": status, "size": size})
 
     def tools(self) -> None:
-        rng, t = self.rng, self.db_session[0] + rng_minutes(self.rng, 20, 28)
+        rng = self.rng
+        t = self.db_session[0] + rng_minutes(self.rng, 20, 28)
         self.ask(t - 1.3, DB, "A", self.depot, self.answers[self.depot])
         self.fetch(t, DB, f"GET http://{self.depot}/r/u.tgz", "TCP_DENIED/403", 3900)
         for name in ("u.tgz", "run.sh"):
@@ -290,7 +306,8 @@ class Story:
             self.mark(t, "proxy01", "DOWNLOAD", DB)
 
     def beacons(self) -> None:
-        rng, t = self.rng, self.at(6, rng.randint(0, 9)) + 0.25
+        rng = self.rng
+        t = self.at(6, rng.randint(0, 9)) + 0.25
         self.ask(t - 2, DB, "A", self.command, self.answers[self.command])
         self.mark(t, "proxy01", "BEACON", DB)
         for _ in range(rng.randint(24, 30)):
@@ -322,8 +339,12 @@ class Story:
 
     def _customer(self, i: int) -> str:
         rng = self.rng
-        name = rng.choice("Ada Ben Cleo Dara Emil Fay Gus Hana Ivo Jun".split())
-        family = rng.choice("Abbott Bauer Castro Dietz Eriks Farkas Greco Horvat".split())
+        name = rng.choice(
+            ["Ada", "Ben", "Cleo", "Dara", "Emil", "Fay", "Gus", "Hana", "Ivo", "Jun"]
+        )
+        family = rng.choice(
+            ["Abbott", "Bauer", "Castro", "Dietz", "Eriks", "Farkas", "Greco", "Horvat"]
+        )
         return f"{10400 + 7 * i},{name} {family},DE{rng.randrange(10**20):020d}\n"
 
     def _encoded(self, chunk: bytes) -> str:
@@ -343,7 +364,9 @@ class Story:
             site = rng.choice(("news.example", "weather.example", "maps.example", APPROVED[2]))
             self.fetch(self.at(rng.uniform(-1, 14)) , desk, f"CONNECT {site}:443",
                        "TCP_TUNNEL/200")  # fmt: skip
-        self.fetch(self.at(5.5), "10.40.3.152", "GET http://tools.example/vpn-setup.sh", "TCP_MISS/200")
+        self.fetch(
+            self.at(5.5), "10.40.3.152", "GET http://tools.example/vpn-setup.sh", "TCP_MISS/200"
+        )
 
     def routine_dns(self) -> None:
         rng = self.rng
@@ -357,7 +380,7 @@ class Story:
 
     def _facts(self) -> dict[str, Any]:
         connects = sorted(p["t"] for p in self.world.proxy if self.command in p["what"])
-        gaps = sorted(b - a for a, b in zip(connects, connects[1:], strict=False))
+        gaps = sorted(b - a for a, b in itertools.pairwise(connects))
         half = len(gaps) // 2
         median = gaps[half] if len(gaps) % 2 else (gaps[half - 1] + gaps[half]) / 2
         return {

@@ -36,7 +36,7 @@ TOWN = Merger(
     ),
     dewey=True,
     newest_first=False,
-    singles=34,
+    singles=84,
     topics=(
         "Tide Tables", "Boat Building", "Allotment Keeping", "Lighthouses", "Bread", "Knots",
         "Sea Birds", "Dry Stone Walls", "Folk Song", "Weather", "Beekeeping", "Chess", "Harbours",
@@ -55,7 +55,7 @@ COLLEGE = Merger(
     ),
     dewey=False,
     newest_first=True,
-    singles=30,
+    singles=96,
     topics=(
         "Coastal Hydraulics", "Numerical Methods", "Soil Mechanics", "Labour Markets", "Phonology",
         "Graph Theory", "Marine Ecology", "Comparative Law", "Fluid Dynamics", "Statistics",

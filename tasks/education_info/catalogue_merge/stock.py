@@ -80,7 +80,7 @@ class Stock:
             body = ("9798" if new else "978") + "".join(
                 self.rng.choice("0123456789") for _ in range(8 if new else 9)
             )
-            fits = new or body[3] in "01" and (check10(body[3:]) == "X") == want_x
+            fits = new or (body[3] in "01" and (check10(body[3:]) == "X") == want_x)
             if fits and body not in self.numbers:
                 self.numbers.add(body)
                 return body + check13(body)
@@ -174,9 +174,9 @@ class Stock:
         return self.rng.choice(styles)
 
     def bad_call(self) -> str:
-        wrong = ("82.914", "823,914", "FIC MOR", "n/a") if self.merger.dewey else (
-            "QA .D3 M37", "76.9 .D3 M37", "FOLIO 12", "n/a")  # fmt: skip
-        return self.rng.choice(wrong)
+        if self.merger.dewey:
+            return self.rng.choice(("82.914", "823,914", "FIC MOR", "n/a"))
+        return self.rng.choice(("QA .D3 M37", "76.9 .D3 M37", "FOLIO 12", "n/a"))
 
     def items(self, site: int, count: int) -> list[tuple[str, bool]]:
         prefix = self.merger.sites[site].barcode
@@ -244,7 +244,7 @@ class Stock:
     def plan_singles(self) -> None:
         for n in range(self.merger.singles):
             new = self.merger.new_isbns and n % 5 == 0
-            form = ("book", "book", "audio", "large_print", "ebook")[n % 5 if n < 20 else 0]
+            form = ("book", "book", "audio", "large_print", "ebook")[n % 5 if n < 30 else 0]
             isbn = {"isbn": self.isbn(new=True)} if new else {}
             made = self.publication(form=form, **isbn)
             record = self.record(made)
@@ -365,7 +365,9 @@ class Stock:
             self.record(made, 1)
         made = self.publication()
         wrong = self.bad_isbn()
-        both = self.record(made, 0, isbn_text=f"{wrong} (hbk.) ; {self.write_isbn(made.isbn, '13')}")
+        both = self.record(
+            made, 0, isbn_text=f"{wrong} (hbk.) ; {self.write_isbn(made.isbn, '13')}"
+        )
         both.problems.append(("bad_isbn", wrong))
 
     def plan_withdrawals(self) -> None:

@@ -61,13 +61,17 @@ class Board:
             setup = self._setup(machine, op, t)
             later, setter = self._setter(op["centre"], t, setup) if setup else (t, "")
             if setup > clock.left[t]:
-                t += clock.left[t]
-                continue
-            end = clock.finish(t + setup, run)
-            later = max(later, self._blocked(machine, op["fixture"], t, end))
-            if later == t:
-                return end, machine, t, t + setup, setter
-            t = later
+                later = t + clock.left[t]
+            elif later == t:
+                end = clock.finish(t + setup, run)
+                later = self._blocked(machine, op["fixture"], t, end)
+                if later == t:
+                    return end, machine, t, t + setup, setter
+            # maintenance strips the machine: behind it another, shorter setup may fit sooner
+            t = min([later, *self._services_after(machine, t)])
+
+    def _services_after(self, machine: str, t: int) -> list[int]:
+        return [b for _, b in self.desk.shop["machines"][machine]["maintenance"] if b > t]
 
     def _setup(self, machine: str, op: dict, t: int) -> int:
         old = self.family[machine]

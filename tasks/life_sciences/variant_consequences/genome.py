@@ -261,6 +261,7 @@ def mito(rng: Random) -> Genome:
             spliced_gene(rng, "NDXF5", "+", bare_first=True, skip=None),
             spliced_gene(rng, "COQR8", "-", bare_first=False, skip=3),
             noncoding_gene(rng, "LINC2205", "+"),
+            spliced_gene(rng, "TFBX2", "-", bare_first=False, skip=None),
         ],
         240,
     )

@@ -7,7 +7,7 @@ comparing the sequences they give, proteins by translating both messages whole.
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from genome import CODES, PAIR, Genome, Transcript, letters, reverse
+from genome import CODES, Genome, Transcript, letters, reverse
 
 REACH = 70  # how far from itself an indel may have an equivalent description
 THREE = dict(
@@ -99,6 +99,14 @@ class View:
         return self.transcript.bases()
 
     @cached_property
+    def base_set(self) -> set[int]:
+        return set(self.bases)
+
+    @cached_property
+    def coding_set(self) -> set[int]:
+        return set(self.transcript.coding)
+
+    @cached_property
     def message(self) -> str:
         one = self.transcript
         return letters(self.genome.contigs[one.chrom], self.bases, one.strand)
@@ -174,7 +182,7 @@ class View:
         return self.order(range(edit.pos - 1, edit.pos + 1))
 
     def covers(self, edit: Edit) -> bool:
-        low, high = min(self.bases), max(self.bases)
+        low, high = min(self.base_set), max(self.base_set)
         return all(low <= p <= high for p in self.touched(edit))
 
     def hits(self, touched: list[int], region: set[int], inserted: bool) -> bool:
@@ -185,11 +193,11 @@ class View:
         touched, inserted = self.touched(edit), not edit.ref
         result = Effect("", self.name(edit))
         spliced = self._splice(touched, inserted, result)
-        if not spliced and all(p in set(self.bases) for p in touched):
+        if not spliced and all(p in self.base_set for p in touched):
             self._exonic(edit, touched, result)
         if not result.consequence:
             result.consequence = self._quiet(touched, inserted)
-        result.odd = result.odd or self._awkward(edit, touched, result)
+        result.odd = result.odd or self._awkward(edit, touched)
         return result
 
     def _splice(self, touched: list[int], inserted: bool, result: Effect) -> bool:
@@ -215,7 +223,7 @@ class View:
                 intronic = {edge - inward * k for k in range(3, 9)}
                 if any(self.hits(touched, x, inserted) for x in (exonic, intronic)):
                     return "splice_region_variant"
-        if not all(p in set(self.bases) for p in touched):
+        if not all(p in self.base_set for p in touched):
             return "intron_variant"
         if not self.transcript.coding:
             return "non_coding_transcript_exon_variant"
@@ -227,17 +235,16 @@ class View:
         at_stop = self.hits(touched, stop, inserted)
         return "stop_retained_variant" if at_stop else "synonymous_variant"
 
-    def _awkward(self, edit: Edit, touched: list[int], result: Effect) -> bool:
-        exonic = [p in set(self.bases) for p in touched]
-        coding = [p in set(self.transcript.coding) for p in touched]
-        border = (not edit.ref and any(exonic) != all(exonic)) or (
-            all(exonic) and any(coding) != all(coding)
-        )
-        both = edit.ref and len({self.labels[p][-2:] for p in touched}) > 30
-        return border or bool(both)
+    def _awkward(self, edit: Edit, touched: list[int]) -> bool:
+        """Insertions between exon and intron, changes across the end of the coding sequence."""
+        exonic = [p in self.base_set for p in touched]
+        coding = [p in self.coding_set for p in touched]
+        if not edit.ref and any(exonic) != all(exonic):
+            return True
+        return all(exonic) and any(coding) != all(coding)
 
     def _exonic(self, edit: Edit, touched: list[int], result: Effect) -> None:
-        if not set(touched) <= set(self.transcript.coding):
+        if not self.coding_set.issuperset(touched):
             return
         order = [self.bases.index(p) for p in touched]
         at = order[0] if edit.ref else order[1]
@@ -251,8 +258,8 @@ class View:
         if in_start and (change or new[:1] != "M"):
             result.consequence, result.protein = "start_lost", "p.(Met1?)"
             return
-        self._compare(old, new, change, result)
-        self._odd_protein(old, new, order, result)
+        self._compare(old, new, change, order, result)
+        self._odd_protein(old, new, order, change, result)
         self._stop_distance(edit, new, altered, at, result)
 
     def translate(self, message: str) -> str:
@@ -266,9 +273,11 @@ class View:
                 break
         return protein
 
-    def _compare(self, old: str, new: str, change: int, result: Effect) -> None:
+    def _compare(
+        self, old: str, new: str, change: int, order: list[int], result: Effect
+    ) -> None:
         if old == new:
-            residue = (self._touched_codon(result) + 1) if not change else len(old)
+            residue = len(old) if change else (order[0] - self.start) // 3 + 1
             result.protein = f"p.({THREE[old[residue - 1]]}{residue}=)"
             result.first = residue
             return
@@ -290,26 +299,27 @@ class View:
         else:
             self._in_frame(old, new, change, result)
 
-    def _touched_codon(self, result: Effect) -> int:
-        digits = result.hgvs[2:].rstrip("ACGT>delinsv").split("_")[0]
-        return (int(digits) - 1) // 3
-
     def _in_frame(self, old: str, new: str, change: int, result: Effect) -> None:
         kinds = {True: "inframe_insertion", False: "inframe_deletion"}
         result.consequence = kinds[change > 0] if change else "missense_variant"
         result.protein = f"p.({protein_name(old, new)})"
 
-    def _odd_protein(self, old: str, new: str, order: list[int], result: Effect) -> None:
+    def _at_stop(self, order: list[int]) -> bool:
+        size = len(self.transcript.coding)
+        return all(i - self.start >= size - (size % 3 or 3) for i in order)
+
+    def _odd_protein(
+        self, old: str, new: str, order: list[int], change: int, result: Effect
+    ) -> None:
         """In-frame events that end or begin reading, and silent ones over two codons, are out."""
         codons = {(i - self.start) // 3 for i in order}
-        if old == new and len(codons) > 1:
+        if old == new and (len(codons) > 1 or (change and not self._at_stop(order))):
             result.odd = True
         if result.consequence.startswith("inframe") or result.consequence == "missense_variant":
-            result.odd = result.odd or new[-1] != "*" or len(old) // 3 > len(new)
             result.odd = result.odd or old[-4:] != new[-4:]
         if result.consequence == "stop_lost" and result.first != len(old):
             result.odd = True
-        if result.first > len(new) or "start" in result.consequence:
+        if result.first > len(new):
             result.odd = True
 
     def _stop_distance(
@@ -364,5 +374,3 @@ def residues(protein: str, start: int, end: int) -> str:
 def views(genome: Genome) -> list[View]:
     return [View(genome, one) for one in genome.transcripts]
 
-
-__all__ = ["PAIR", "Edit", "Effect", "View", "equivalents", "minimal", "vcf", "views"]
