@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_ale.leases import Ledger
 from pytest_ale.settings import BadSetting, Settings, read_settings
 
 __all__ = ["main"]
@@ -154,6 +153,7 @@ def _shell(arguments: argparse.Namespace) -> int:
 
 def _enter(lease: str, runs: Path) -> int:
     """Open a shell in a kept sandbox; it stays kept."""
+    from pytest_ale.leases import ledgers
     from pytest_ale.registry import load_plugins, provider_named
     from pytest_ale.sandbox import Fault, SandboxSpec
 
@@ -161,7 +161,7 @@ def _enter(lease: str, runs: Path) -> int:
     entry = next(
         (
             found[lease]
-            for found in (ledger.entries() for ledger in _ledgers(runs))
+            for found in (ledger.entries() for ledger in ledgers(runs))
             if lease in found
         ),
         None,
@@ -220,21 +220,16 @@ def _say_regraded(regraded: object) -> bool:
 
 
 def _reap(arguments: argparse.Namespace) -> int:
-    from pytest_ale.leases import reap
+    from pytest_ale.leases import ledgers, reap
     from pytest_ale.registry import load_plugins, provider_named
 
     load_plugins()
     settings = _settings()
-    ledgers = _ledgers(Path(arguments.dir))
     said = reap(
-        ledgers,
+        ledgers(Path(arguments.dir)),
         lambda name: provider_named(name, settings),
         kept=arguments.kept,
         only=arguments.lease,
     )
     print("\n".join(said) or "nothing to reap")
     return 0
-
-
-def _ledgers(runs: Path) -> list[Ledger]:
-    return [Ledger(path) for path in sorted(runs.glob("*/ledger.jsonl"))]

@@ -61,9 +61,11 @@ class Controls:
 
     def _examine_grader(self, good: Attempt) -> None:
         self._check("grading twice gives the same grade", lambda: _same(good))
-        for control in good.built.controls:
+        built = good.steps.built
+        assert built is not None
+        for control in built.controls:
             self._check(f"{control} does not pass", lambda: self._spoilt(good, control))  # noqa: B023
-        if not good.built.controls:
+        if not built.controls:
             self._check("has a near miss or a cheat", _no_controls)
 
     def _spoilt(self, good: Attempt, control: str) -> None:

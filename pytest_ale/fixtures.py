@@ -67,11 +67,18 @@ def ale_run_dir(pytestconfig: pytest.Config, ale_settings: Settings) -> RunDir:
 def ale_sandboxes(
     request: pytest.FixtureRequest, ale_settings: Settings, ale_run_dir: RunDir
 ) -> Pool:
-    """The pool of sandboxes; override it to bring machines of your own."""
-    from pytest_ale.leases import Pool
+    """The pool of sandboxes; override it to bring machines of your own.
+
+    First it releases what runs left that died on this host.
+    """
+    from pytest_ale.leases import Pool, ledgers, reap
     from pytest_ale.registry import provider_named
 
     provider = provider_named(ale_settings.provider, ale_settings)
+    for line in reap(
+        ledgers(ale_settings.runs_dir), lambda name: provider_named(name, ale_settings)
+    ):
+        _warn(f"left by a run that died: {line}")
     return Pool(provider, ale_run_dir.ledger, _hidden(request.session, ale_settings))
 
 
@@ -144,7 +151,7 @@ def ale_run(
         def recorded(record: Record) -> None:
             _report(item, record, ale_run_dir)
 
-        runner = Runner(attempt, ale_settings.retries, recorded, _warn)
+        runner = Runner(attempt, ale_settings.retries, recorded)
     try:
         with _told(item, runner):
             runner.prepare()
@@ -221,7 +228,9 @@ def _report(item: TaskItem, record: Record, run_dir: RunDir) -> None:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(pytest.PytestWarning(one_line(text, 1000)), stacklevel=2)
+    """Tell the user, also where a project makes errors of warnings: no score may change by it."""
+    with suppress(pytest.PytestWarning):
+        warnings.warn(pytest.PytestWarning(one_line(text, 1000)), stacklevel=2)
 
 
 @pytest.fixture
@@ -254,7 +263,7 @@ def ale_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
     if isinstance(request.node, TaskItem):
         runner = request.getfixturevalue("ale_run")
-        yield runner.attempt.lease.sandbox
+        yield runner.attempt.sandbox
         return
     pool: Pool = request.getfixturevalue("ale_sandboxes")
     spec = SandboxSpec(labels={"attempt": request.node.nodeid})

@@ -134,9 +134,10 @@ def _perform(request: dict[str, object], pipe: Connection) -> object:
         return _build(functions, request, pipe)
     if name == "evaluate":
         return _evaluate(functions, request, pipe)
-    if name in functions:
-        _call(name, functions[name], _offered(request, pipe))
-    return {"called": name in functions}
+    if name not in functions:
+        raise BadGrade(f"main.py has no {name}()")
+    _call(name, functions[name], _offered(request, pipe))
+    return {}
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., object]]:
@@ -192,8 +193,10 @@ def _build(
 ) -> object:
     if "build" in functions:
         _call("build", functions["build"], _offered(request, pipe))
-    controls = [name for name in functions if name not in MAY_ASK]
-    return {"solvable": "solve" in functions, "controls": controls}
+    return {
+        "functions": [name for name in functions if name in MAY_ASK],
+        "controls": [name for name in functions if name not in MAY_ASK],
+    }
 
 
 def _evaluate(

@@ -46,7 +46,7 @@ class Built:
 
     inputs: Path
     reference: Path
-    solvable: bool
+    functions: tuple[str, ...]
     controls: tuple[str, ...]
 
 
@@ -78,20 +78,15 @@ class Grader:
         offered = {name: str(folder) for name, folder in folders.items()}
         offered["rng"] = instance.rng_seed
         answer = self._run(instance, "build", offered, BUILD_TIMEOUT)
-        return Built(
-            **folders, solvable=bool(answer["solvable"]), controls=tuple(answer["controls"])
-        )
+        functions, controls = tuple(answer["functions"]), tuple(answer["controls"])
+        return Built(folders["inputs"], folders["reference"], functions, controls)
 
     def setup(self, instance: Instance, sandbox: Sandbox) -> None:
         self._run(instance, "setup", {}, BUILD_TIMEOUT, sandbox=lambda: sandbox)
 
     def solve(self, instance: Instance, sandbox: Sandbox, timeout: float) -> None:
-        """Run the oracle; a task that has none is a grader fault."""
-        answer = self._run(instance, "solve", {}, timeout, sandbox=lambda: sandbox)
-        if not answer["called"]:
-            raise GraderFault(
-                f"{instance.task.id}: main.py has no function solve(); the oracle needs it"
-            )
+        """Run the task's own solution."""
+        self._run(instance, "solve", {}, timeout, sandbox=lambda: sandbox)
 
     def spoil(self, instance: Instance, control: str, output: Path) -> None:
         """Let a near miss or a cheat change a copy of a good output, in place."""

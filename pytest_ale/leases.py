@@ -10,6 +10,7 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from pytest_ale.sandbox import Fault, Provider, ProviderFault, RecordFault, Sandbox, SandboxSpec
 
-__all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "reap"]
+__all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "ledgers", "reap"]
 
 # States of a lease; `released` is the only one that leaves nothing behind.
 LEASING, LEASED, KEPT, RELEASED, FAULT = "leasing", "leased", "kept", "released", "fault"
@@ -89,6 +90,24 @@ class Ledger:
             append_line(self.path, line)
         except OSError as error:
             raise RecordFault(f"cannot write the ledger {self.path}: {error}") from error
+
+    @property
+    def closed(self) -> bool:
+        """Was every lease in it found released, and nothing written since?"""
+        try:
+            return self._mark.read_text() == str(self.path.stat().st_size)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Remember that nothing in it is open; a line written later opens it again."""
+        if self.path.exists() and not any(entry.open for entry in self.entries().values()):
+            with suppress(OSError):
+                self._mark.write_text(str(self.path.stat().st_size))
+
+    @property
+    def _mark(self) -> Path:
+        return self.path.with_suffix(".closed")
 
     def entries(self) -> dict[str, Entry]:
         """The last state of each lease; a line cut short by a crash is passed over."""
@@ -197,7 +216,14 @@ def reap(
             wanted = entry.lease == only if only else entry.state != KEPT or kept
             if entry.open and wanted and (entry.owner.dead or entry.state in (KEPT, FAULT)):
                 said.append(_reap_one(ledger, entry, provider))
+        ledger.close()
     return said
+
+
+def ledgers(runs: Path) -> list[Ledger]:
+    """The ledgers of all runs, but those known to be closed: reaping must not read old nights."""
+    found = [Ledger(path) for path in sorted(runs.glob("*/ledger.jsonl"))]
+    return [ledger for ledger in found if not ledger.closed]
 
 
 def _reap_one(ledger: Ledger, entry: Entry, provider: Callable[[str], Provider]) -> str:

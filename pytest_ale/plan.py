@@ -46,6 +46,10 @@ class Plan:
         """Where attempts at it are kept, below the run directory."""
         return self.within or f"{self.instance.id}/{self.agent.slug}/trial-{self.trial}"
 
+    def keeps(self, record: Record) -> bool:
+        """Is the sandbox of an attempt that ended like this to be kept?"""
+        return self.keep == "always" or (self.keep == "failed" and not record.passed)
+
     def blank(self, pool: Pool, number: int, path: str) -> Record:
         """The record of an attempt of which nothing is known yet."""
         task = self.instance.task

@@ -5,8 +5,6 @@ Needs the run directory and the tasks' folders, no agent and no sandbox but a gr
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,11 +15,12 @@ from pytest_ale.card import CardError
 from pytest_ale.grade import Grade
 from pytest_ale.grading import Grader
 from pytest_ale.index import CardIndex
+from pytest_ale.journal import sums
 from pytest_ale.leases import Pool, new_lease_id
 from pytest_ale.record import Record, RunDir, write_atomically
 from pytest_ale.sandbox import Fault, GraderFault, Sandbox
 from pytest_ale.task import Instance, Task
-from pytest_ale.trees import files, remove
+from pytest_ale.trees import remove
 
 __all__ = ["Regrade", "Regraded"]
 
@@ -102,11 +101,5 @@ class Regrade:
 
 def _unchanged(record: Record, output: Path) -> None:
     """A sealed output that is not what was sealed cannot be graded."""
-    found = {str(path.relative_to(output)): _sum(path) for path in files(output)}
-    if json.dumps(found, sort_keys=True) != json.dumps(record.output, sort_keys=True):
+    if sums(output) != record.output:
         raise GraderFault(f"{output} is not what was sealed: files were changed, added or removed")
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

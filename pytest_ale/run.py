@@ -1,260 +1,99 @@
 """The story of one attempt: lease, stage, run, stop, collect, grade, record, release.
 
-Knows nothing of pytest, xdist or any provider's name.
+Knows nothing of pytest, xdist or any provider's name. How each step is done: steps.py; what is
+written down: journal.py; deadlines: phase.py.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-import time
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_ale.grade import Grade
-from pytest_ale.grading import Built, Grader
-from pytest_ale.harness import Ending, Work
-from pytest_ale.leases import Lease, Pool, append_line, new_lease_id
+from pytest_ale.grading import Grader
+from pytest_ale.harness import Ending
+from pytest_ale.journal import Journal
+from pytest_ale.leases import Pool
 from pytest_ale.phase import Phases, as_fault
 from pytest_ale.plan import Plan
-from pytest_ale.record import Outcome, Record, RunDir
-from pytest_ale.recording import RecordingSandbox
-from pytest_ale.sandbox import Fault, GraderFault, PhaseTimeout, Sandbox, SandboxLost
-from pytest_ale.task import render
-from pytest_ale.text import clean
-from pytest_ale.trajectory import Recorder, dump
-from pytest_ale.trees import files, remove, seal
+from pytest_ale.record import Record, RunDir
+from pytest_ale.sandbox import PhaseTimeout, Sandbox
+from pytest_ale.steps import Steps
 
 __all__ = ["Attempt"]
 
+T = TypeVar("T")
 
-@dataclass
+
 class Attempt:
-    """One try at an instance. `prepare`, then `perform`, and `release` whatever happened."""
+    """One try at an instance: `prepare`, `perform`, and `release` whatever happened."""
 
-    plan: Plan
-    pool: Pool
-    grader: Grader
-    run_dir: RunDir
-    record: Record = field(init=False)
-    lease: Lease | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self.number = self.run_dir.next_attempt(self.plan.place)
-        path = f"{self.plan.place}/attempt-{self.number}"
-        self.folder = self.run_dir.path / path
-        self.workspace = Path(tempfile.mkdtemp(prefix="ale-built-"))
-        self.phases = Phases(self._event)
-        self.lease_id = self.prompt = ""
-        self.verifiers: list[str] = []
-        self.record = self.plan.blank(self.pool, self.number, path)
-        version = self.record.agent_version
-        self.recorder = Recorder(self.plan.agent.harness, version, self.plan.agent.model)
-
-    # The story.
+    def __init__(self, plan: Plan, pool: Pool, grader: Grader, run_dir: RunDir) -> None:
+        self.plan = plan
+        self.journal = Journal(plan, pool, run_dir)
+        self.steps = Steps(plan, pool, grader, self.journal)
+        self.phases = Phases(self.journal.event)
 
     def prepare(self) -> None:
-        """Build the inputs, lease a sandbox and stage it; a fault is recorded and raised."""
-        limit = self.plan.limits.phase
-        try:
-            self._make_folder()
-            self.built: Built = self.phases.run("build", limit, self._build)
-            self.lease = self.phases.run("lease", limit, self._lease)
-            self.phases.run("stage", limit, self._stage)
-        except BaseException as error:
-            raise self._given_up(error) from error.__cause__
+        """Build the inputs, lease a sandbox and stage it."""
+        with self._giving_up():
+            self.journal.open()
+            self._phase("build", self.steps.build)
+            self._phase("lease", self.steps.lease)
+            self._phase("stage", self.steps.stage)
 
     def perform(self) -> Record:
-        """Let the agent work, stop it, take out what it left, grade and record."""
-        limit = self.plan.limits
-        try:
+        """Let the agent work, stop it, take out what it left, grade, record."""
+        with self._giving_up():
             ending = self._run()
-            self.phases.run("stop", limit.phase, self._sandbox.stop)
-            self.phases.run("collect", limit.phase, self._collect)
-            grade = self.phases.run("grade", limit.grade + limit.phase, self.grade)
-            self._settle(ending, grade)
-            return self.record
-        except BaseException as error:
-            raise self._given_up(error) from error.__cause__
+            self._phase("stop", self.steps.stop)
+            self._phase("collect", self.steps.collect)
+            grade = self.grade()
+            self._phase("record", lambda: self.journal.settle(ending, grade, self.phases.seconds))
+        return self.record
 
     def release(self) -> None:
-        """Give everything back; a fault here is the ledger's and changes no score."""
+        """Give everything back; a fault here is the ledger's, and changes no score."""
         self.phases.settle()
-        remove(self.workspace)
-        leases, self.verifiers = [*self.verifiers, self.lease_id], []
-        kept = self._kept
-        for lease in filter(None, leases):
-            if kept and lease == self.lease_id:
-                self.pool.keep(lease, self.record.path)
-            else:
-                self._release(lease)
-        self.lease_id = ""
-
-    # The steps.
-
-    def _make_folder(self) -> None:
-        try:
-            (self.folder / "agent").mkdir(parents=True)
-        except OSError as error:
-            raise Fault(f"{self.folder} cannot be made: {error.strerror}") from error
-
-    def _build(self) -> Built:
-        built = self.grader.build(self.plan.instance, self.workspace)
-        if self.plan.harness.oracle and not built.solvable:
-            raise GraderFault(
-                f"{self.plan.instance.task.id}: main.py has no solve(); the oracle agent needs it"
-            )
-        return built
-
-    def _lease(self) -> Lease:
-        labels = {"attempt": self.record.path, "run": self.run_dir.path.name}
-        self.lease_id = new_lease_id()
-        return self.pool.lease(self.plan.instance.spec((), labels), self.lease_id)
-
-    def _stage(self) -> None:
-        sandbox = self._sandbox
-        sandbox.put(self.built.inputs, sandbox.inputs)
-        self.prompt = self._prompt()
-        sandbox.write(self._prompt_file, self.prompt)
-        self.recorder.user(self.prompt)
-        self.grader.setup(self.plan.instance, sandbox)
+        self._phase("release", self.steps.release)
 
     def _run(self) -> Ending:
-        """The agent's own failings are endings, not faults; only what it cannot cause is raised."""
-        recording = RecordingSandbox(self._sandbox, self.recorder, self.folder / "written")
-        work = Work(
-            agent=self.plan.agent,
-            sandbox=recording,
-            prompt=self.prompt,
-            task=self.plan.instance.task.id,
-            variant=self.plan.instance.variant.id,
-            deadline=time.monotonic() + self.plan.limits.agent,
-            log_dir=self.folder / "agent",
-            env=self._agent_env(),
-        )
-        if self.plan.harness.oracle:
-            instance = self.plan.instance
-            work.solve = lambda limit: self.grader.solve(instance, recording, limit)
+        """An agent that does not end in time is stopped; that is its ending, and no fault."""
         limit = self.plan.limits.agent
         try:
             # A harness that ends by itself at its deadline can say more: it gets 5 s for that.
-            return self.phases.run("run", limit + 5, lambda: self.plan.harness.run(work))
+            return self.phases.run("run", limit + 5, self.steps.run)
         except PhaseTimeout:
             return Ending("timeout", f"the agent did not end within {limit:g} s")
 
-    def _collect(self) -> None:
-        output = self.folder / "output"
-        refused = self._sandbox.get(self._sandbox.output, output)
-        output.mkdir(exist_ok=True)
-        sums = {str(path.relative_to(output)): _sha256(path) for path in files(output)}
-        seal(output)
-        names = {clean(name, 500): value for name, value in sums.items()}
-        shown = tuple(clean(line, 500) for line in refused[:100])
-        self.record = replace(self.record, output=names, refused=shown)
-
     def grade(self, output: Path | None = None) -> Grade:
-        """Grade what was collected; or, for a control, another output for the same inputs."""
-        output = output or self.folder / "output"
-        return self.grader.evaluate(self.plan.instance, self.built, output, self._verifier)
+        """Grade what was collected, or (a control) another output for the same inputs."""
+        limit = self.plan.limits.grade + self.plan.limits.phase  # a verifier is leased in it
+        return self.phases.run("grade", limit, lambda: self.steps.grade(output))
 
-    def _verifier(self) -> Sandbox:
-        """A fresh sandbox of the same kind that no agent has touched."""
-        labels = {"attempt": f"{self.record.path} (verifier)", "run": self.run_dir.path.name}
-        self.verifiers.append(new_lease_id())
-        return self.pool.lease(self.plan.instance.spec((), labels), self.verifiers[-1]).sandbox
+    def _phase(self, name: str, step: Callable[[], T]) -> T:
+        return self.phases.run(name, self.plan.limits.phase, step)
 
-    def _release(self, lease: str) -> None:
-        limit = self.plan.limits.phase
-        self.phases.run("release", limit, lambda: self.pool.release(lease, self.record.path))
-
-    # What is kept.
-
-    def _settle(self, ending: Ending, grade: Grade) -> None:
-        outcome: Outcome = "scored" if ending.outcome == "done" else ending.outcome
-        self.record = replace(
-            self.record,
-            outcome=outcome,
-            score=grade.score,
-            passed=grade.score >= self.plan.limits.pass_at,
-            checks=grade.checks,
-            messages=grade.messages,
-            message=clean(ending.message, 2000),
-        )
-        self.phases.run("record", self.plan.limits.phase, lambda: self._save(grade))
-
-    def _given_up(self, raised: BaseException) -> BaseException:
-        """Record an attempt that has no score; the first error stays the one that is told."""
-        error = as_fault(raised)
-        cancelled = not isinstance(error, Exception)
-        self.record = replace(
-            self.record,
-            outcome="cancelled" if cancelled else "fault",
-            score=None,
-            passed=None,
-            message=clean(str(error) or type(error).__name__, 5000),
-            phase=getattr(error, "phase", "") or self.phases.now,
-        )
+    @contextmanager
+    def _giving_up(self) -> Iterator[None]:
+        """Record an attempt that ends here without a score, whatever ended it."""
         try:
-            self._save(None)
-        except Exception as second:
-            error.add_note(f"and then: {second}")
-        return error
-
-    def _save(self, grade: Grade | None) -> None:
-        seconds = self.phases.seconds.get("run", 0.0)
-        self.record = replace(
-            self.record, seconds=seconds, phases=dict(self.phases.seconds), kept=self._kept
-        )
-        if self.prompt:
-            text = dump(self.recorder.finish())
-            (self.folder / "trajectory.json").write_text(text, encoding="utf-8")
-        self.run_dir.save(self.record, grade, listed=not self.plan.within)
-
-    def _event(self, phase: str, seconds: float, fault: str) -> None:
-        line: dict[str, object] = {"time": datetime.now(UTC).isoformat(), "phase": phase}
-        line |= {"seconds": seconds} | ({"fault": clean(fault, 2000)} if fault else {})
-        try:
-            append_line(self.folder / "events.jsonl", line)
-        except OSError:  # the record that follows fails for the same reason, and says so
-            return
-
-    # Small things.
+            yield
+        except BaseException as raised:
+            error = as_fault(raised)
+            self.journal.give_up(error, self.phases.now, self.phases.seconds)
+            raise error from error.__cause__
 
     @property
-    def _sandbox(self) -> Sandbox:
-        if self.lease is None:
-            raise SandboxLost("there is no sandbox: it was released")
-        return self.lease.sandbox
+    def record(self) -> Record:
+        return self.journal.record
 
     @property
-    def _kept(self) -> bool:
-        wanted = self.plan.keep == "always" or (
-            self.plan.keep == "failed" and not self.record.passed
-        )
-        return wanted and self.lease is not None
+    def folder(self) -> Path:
+        return self.journal.folder
 
     @property
-    def _prompt_file(self) -> str:
-        return f"{self._sandbox.inputs.rpartition('/')[0]}/prompt.md"
-
-    def _prompt(self) -> str:
-        params = self.plan.instance.variant.params
-        values: dict[str, object] = {f"params.{name}": value for name, value in params.items()}
-        paths = {"inputs": self._sandbox.inputs, "output": self._sandbox.output}
-        return render(
-            self.plan.prompt, paths | values, self.plan.instance.task.folder / "prompt.md"
-        )
-
-    def _agent_env(self) -> dict[str, str]:
-        sandbox = self._sandbox
-        return {
-            "ALE_PROMPT_FILE": self._prompt_file,
-            "ALE_INPUTS": sandbox.inputs,
-            "ALE_OUTPUT": sandbox.output,
-        }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def sandbox(self) -> Sandbox:
+        return self.steps.sandbox

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from pytest_ale.record import Record
 from pytest_ale.run import Attempt
@@ -26,12 +27,10 @@ class Runner:
         make: Callable[[], Attempt],
         retries: int,
         recorded: Callable[[Record], None],
-        warn: Callable[[str], None],
     ) -> None:
         self._make = make
         self._recorded = recorded
         self._left = retries
-        self._warn = warn
         self.attempt: Attempt | None = None
         self.pause = 0.5
 
@@ -57,13 +56,10 @@ class Runner:
             self.prepare()
 
     def release(self) -> None:
-        """Release the attempt's sandbox; a fault there is told, and changes nothing."""
-        if self.attempt is None:
-            return
-        try:
-            self.attempt.release()
-        except Fault as fault:
-            self._warn(f"{self.attempt.record.path}: {fault}; `ale reap` tries again")
+        """Release the attempt's sandbox; the ledger keeps a fault there, the summary tells it."""
+        if self.attempt is not None:
+            with suppress(Fault):
+                self.attempt.release()
 
     def _again(self, fault: Fault) -> None:
         assert self.attempt is not None

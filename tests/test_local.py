@@ -231,7 +231,7 @@ def test_host_processes_are_not_seen(box: LocalSandbox) -> None:
     look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; ls /proc | grep -c '^[0-9]'"
     with subprocess.Popen(["sh", "-c", "sleep 60; true", mark]) as process:
         try:
-            assert hosts_with(mark)
+            assert wait_until(lambda: hosts_with(mark))
             seen = box.exec(look).stdout
         finally:
             process.kill()

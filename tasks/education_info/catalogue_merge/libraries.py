@@ -21,8 +21,8 @@ class Merger:
     dewey: bool
     newest_first: bool  # ties go to the record updated last, not to the first site
     singles: int
-    topics: tuple[str, ...]
-    classes: tuple[str, ...]
+    topics: tuple[tuple[str, str], ...]  # with their Dewey number, or LC class and first cutter
+    novels: tuple[str, ...]
     new_isbns: bool  # has ISBNs that start with 979
 
 
@@ -38,12 +38,21 @@ TOWN = Merger(
     newest_first=False,
     singles=84,
     topics=(
-        "Tide Tables", "Boat Building", "Allotment Keeping", "Lighthouses", "Bread", "Knots",
-        "Sea Birds", "Dry Stone Walls", "Folk Song", "Weather", "Beekeeping", "Chess", "Harbours",
-        "Railways", "Pottery", "Hedgerows", "Local Law", "Watercolour", "Fossils", "Sailing",
+        ("Tides", "551.464"), ("Boat Building", "623.8202"), ("Allotments", "635"),
+        ("Lighthouses", "387.155"), ("Bread", "641.815"), ("Knots", "623.88820"),
+        ("Sea Birds", "598.177"), ("Dry Stone Walls", "693.1"), ("Folk Song", "782.42162"),
+        ("Weather", "551.6"), ("Beekeeping", "638.1"), ("Chess", "794.1"), ("Harbours", "387.1"),
+        ("Railways", "385.0941"), ("Pottery", "738.14"), ("Hedgerows", "577.55509"),
+        ("Tivermouth", "942.35625"), ("Watercolour", "751.42235"), ("Fossils", "560.94235"),
+        ("Sailing", "797.124"),
     ),
-    classes=("387.5", "623.82", "641.815", "796.124", "598.177", "942.3562", "551.6", "823.914",
-             "823.92", "638.1", "738.14", "560.94235", "346.42043", "751.422"),
+    novels=(
+        "The Salt Ledger", "Low Water", "A House on the Strand Road", "The Ropewalk", "Ebb",
+        "Mrs Carew's Lodger", "The Quarry Lane Affair", "An Honest Pilot", "Gorse", "Undertow",
+        "The Last Ferry & Other Stories", "Winter Moorings", "A Lamp for the Bar", "Saltmarsh",
+        "The Harbourmaster's Daughters", "Cold Slip", "The Net Loft", "Bellwether", "Spindrift",
+        "A Small Wreck", "The Chandler", "Lee Shore", "Seven Fathoms", "The Tenth Wave",
+    ),
     new_isbns=False,
 )  # fmt: skip
 
@@ -57,13 +66,17 @@ COLLEGE = Merger(
     newest_first=True,
     singles=96,
     topics=(
-        "Coastal Hydraulics", "Numerical Methods", "Soil Mechanics", "Labour Markets", "Phonology",
-        "Graph Theory", "Marine Ecology", "Comparative Law", "Fluid Dynamics", "Statistics",
-        "Databases", "Moral Philosophy", "Cartography", "Corrosion", "Epidemiology", "Rhetoric",
-        "Thermodynamics", "Urban Design", "Semantics", "Accounting",
+        ("Coastal Hydraulics", "TC330 .C6"), ("Numerical Methods", "QA297 .N8"),
+        ("Soil Mechanics", "TA710 .S6"), ("Labour Markets", "HD5706 .L3"),
+        ("Phonology", "P217 .P5"), ("Graph Theory", "QA166 .G7"), ("Marine Ecology", "QH541.5 .S3"),
+        ("Comparative Law", "K559 .C7"), ("Fluid Dynamics", "QA911 .F4"),
+        ("Statistics", "QA276.12 .S8"), ("Databases", "QA76.9 .D3"),
+        ("Moral Philosophy", "BJ1012 .M6"), ("Cartography", "GA105.3 .C2"),
+        ("Corrosion", "TA418.74 .C5"), ("Epidemiology", "RA651 .E6"), ("Rhetoric", "P301 .R4"),
+        ("Thermodynamics", "QC311 .T4"), ("Urban Design", "NA9031 .U7"),
+        ("Semantics", "P325 .S4"), ("Accounting", "HF5636 .A2"),
     ),
-    classes=("QA76.9 .D3", "TC330 .C6", "QA297 .N8", "TA710 .S6", "HD5706 .L3", "P217 .P5",
-             "QH541.5 .S3", "K559 .C7", "QA911 .F4", "QA276.12 .S8", "BJ1012 .M6", "GA105.3 .C2"),
+    novels=(),
     new_isbns=True,
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ NAMES = (
     Name("n0103", "García Marín, Lucía", ("Lucía García Marín", "Marín, Lucía García"),
          forms=("Garcia Marin, Lucia", "Lucia Garcia Marin", "García Marín, Lucía.")),
     Name("n0104", "O'Dowd, Fintan, 1939-2008", ("O'Dowd, Fintan", "Ó Dubhda, Fionntán"),
-         forms=("O'Dowd, Fintan", "O’Dowd, Fintan", "Fintan O'Dowd", "Ó Dubhda, Fionntán")),
+         forms=("O'Dowd, Fintan", "O\u2019Dowd, Fintan", "Fintan O'Dowd", "Ó Dubhda, Fionntán")),
     Name("n0105", "Müller-Hahn, Jens", ("Mueller-Hahn, Jens", "Hahn, Jens Müller-"),
          forms=("Muller-Hahn, Jens", "Mueller-Hahn, Jens", "Jens Müller-Hahn")),
     Name("n0106", "Tivermouth Local History Society", ("Tivermouth History Society",),

@@ -21,9 +21,7 @@ FORMATS = {
     "EB": "ebook", "E-book": "ebook", "CD": "audio", "Audio CD": "audio",
 }  # fmt: skip
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
-HOUSE_WORDS = set(
-    ["and", "press", "books", "publishing", "publishers", "ltd", "limited", "co", "inc"]
-)
+HOUSE_WORDS = {"and", "press", "books", "publishing", "publishers", "ltd", "limited", "co", "inc"}
 
 problems: list[tuple[str, str, str]] = []
 

@@ -117,9 +117,7 @@ class Key:
     def check_overlap(self, rows: dict[str, Row]) -> None:
         shared, every = self.catalogue.keys() & rows.keys(), self.catalogue.keys() | rows.keys()
         share = len(shared) / len(every)
-        assert share >= OVERLAP, (
-            f"the catalogue shares {share:.0%} of its records with the right one"
-        )
+        assert share >= OVERLAP, f"the catalogue shares {share:.0%} of its records with the key"
 
     def values(self, rows: dict[str, Row], fields: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         return pick(self.catalogue, rows, fields)

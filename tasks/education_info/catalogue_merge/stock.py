@@ -66,35 +66,43 @@ class Stock:
     def __init__(self, merger: Merger, rng: random.Random) -> None:
         self.merger, self.rng = merger, rng
         self.records: list[Record] = []
-        titles = [(pattern, topic) for pattern in PATTERNS for topic in merger.topics]
-        rng.shuffle(titles)
-        self.titles = iter(titles)
+        self.titles = iter(self.draw_titles())
         self.numbers: set[str] = set()
 
     # drawing publications
 
-    def isbn(self, new: bool = False) -> str:
+    def draw_titles(self) -> list[tuple[str, str]]:
+        """Give titles and their classes in random order, every seventh or so a novel."""
+        titles = [(p.format(topic), call) for p in PATTERNS for topic, call in self.merger.topics]
+        titles = self.rng.sample(titles, 200)
+        titles += [
+            (novel, self.rng.choice(("823", "823.914", "823.92"))) for novel in self.merger.novels
+        ]
+        self.rng.shuffle(titles)
+        return titles
+
+    def isbn(self, new: bool = False, group: str = "01") -> str:
         """Draw an unused ISBN-13; every other one has an X when written as an ISBN-10."""
         want_x = len(self.numbers) % 2 == 0
         while True:
             body = ("9798" if new else "978") + "".join(
                 self.rng.choice("0123456789") for _ in range(8 if new else 9)
             )
-            fits = new or (body[3] in "01" and (check10(body[3:]) == "X") == want_x)
+            fits = new or (body[3] in group and (check10(body[3:]) == "X") == want_x)
             if fits and body not in self.numbers:
                 self.numbers.add(body)
                 return body + check13(body)
 
     def publication(self, **wanted: object) -> Publication:
-        pattern, topic = next(self.titles)
-        main, _, sub = pattern.format(topic).partition(": ")
-        call = self.rng.choice(self.merger.classes)
+        title, call = next(self.titles)
+        main, _, sub = title.partition(": ")
+        novel = call.startswith("823")
         plain = {
             "title": main,
-            "subtitle": sub or self.rng.choice(("", "", "a guide", "theory and practice")),
+            "subtitle": "" if novel else sub or self.rng.choice(("", "", "a guide", "a new look")),
             "name": self.rng.choice(PLAIN),
             "edition": self.rng.choice(("1", "1", "1", "2", "3", "1 rev")),
-            "year": self.rng.randrange(1972, 2013),
+            "year": self.rng.randrange(1976, 2010),
             "publisher": self.rng.choice(PUBLISHERS),
             "form": "book",
             "isbn": self.isbn(),
@@ -123,8 +131,8 @@ class Stock:
                 "10-": f"{short[0]}-{short[1:5]}-{short[5:9]}-{short[9]}",
                 "10x": short.lower() + " (hbk. : alk. paper)",
             }
-        if isbn[3] == "0":
-            styles["9"] = short[1:]
+        if style == "9":
+            return short[1:]
         return styles[style or self.rng.choice(sorted(styles))]
 
     def bad_isbn(self) -> str:
@@ -211,7 +219,7 @@ class Stock:
             "call_text": call_text,
             "call": made.call if call_text else "",
             "items": self.items(site, count),
-            "updated": f"20{self.rng.randint(11, 24)}-{self.rng.randint(1, 12):02d}"
+            "updated": f"20{self.rng.randint(14, 25)}-{self.rng.randint(1, 12):02d}"
             f"-{self.rng.randint(1, 28):02d}",
         } | wanted
         year_text = self.write_year(plain["year"])  # type: ignore[arg-type]
@@ -245,9 +253,9 @@ class Stock:
         for n in range(self.merger.singles):
             new = self.merger.new_isbns and n % 5 == 0
             form = ("book", "book", "audio", "large_print", "ebook")[n % 5 if n < 30 else 0]
-            isbn = {"isbn": self.isbn(new=True)} if new else {}
-            made = self.publication(form=form, **isbn)
-            record = self.record(made)
+            recent = {"isbn": self.isbn(new=True), "year": self.rng.randint(2020, 2024)}
+            made = self.publication(form=form, **(recent | {"edition": "4"} if new else {}))
+            record = self.record(made, **({"updated": "2025-10-07"} if new else {}))
             if n % 8 == 1:
                 self.spoil_isbn(record)
             if n % 11 == 5:
@@ -257,6 +265,14 @@ class Stock:
         for issue in ("ambiguous_name", "unknown_name", "ambiguous_name", "unknown_name"):
             self.spoil_name(self.record(self.publication()), issue)
 
+    def plan_early(self) -> None:
+        """Books from before the ISBN; one of the two libraries has converted the SBN."""
+        for n in range(4):
+            made = self.publication(year=1967 + n, edition="1", isbn=self.isbn(group="0"))
+            self.record(made, 0, isbn_text=self.write_isbn(made.isbn, "9"))
+            if n % 2 == 0:
+                self.record(made, 1, isbn_text=self.write_isbn(made.isbn, "10-"))
+
     def plan_isbn_pairs(self) -> None:
         for n in range(14):
             made = self.publication(name=self.rng.choice((*PLAIN, *REPLACED)))
@@ -264,7 +280,7 @@ class Stock:
             second = self.record(made, 1, isbn_text=self.write_isbn(made.isbn, "13-"))
             # a reprint's date, and sometimes an edition note that only says so
             later = self.rng.choice((first, second))
-            later.year = made.year + self.rng.randint(1, 6)
+            later.year = made.year + self.rng.randint(1, 3)
             later.year_text = self.write_year(later.year)
             if n % 4 == 0:
                 self.rng.choice((first, second)).full = False
@@ -382,6 +398,7 @@ class Stock:
 
     def make(self) -> Stock:
         self.plan_singles()
+        self.plan_early()
         self.plan_isbn_pairs()
         self.plan_editions()
         self.plan_description_matches()

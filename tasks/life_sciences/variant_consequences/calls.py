@@ -256,8 +256,9 @@ def ends(case: Case) -> None:
     ):
         for _ in range(count):
             case.call(case.find(genes, substitution, wish))
-    wish = term("stop_lost", "stop_retained_variant")
-    case.call(case.find(genes, insertion(1, copy=False), wish))
+    if share > 1:
+        wish = term("stop_lost", "stop_retained_variant")
+        case.call(case.find(genes, insertion(1, copy=False), wish))
 
 
 def indels(case: Case, genes: list[View]) -> None:
@@ -482,22 +483,8 @@ def rejected(case: Case) -> None:
             record.gt, record.ps = "0" if edit.chrom == "chrM" else "0/0", "."
 
 
-def mitochondrial(case: Case) -> None:
-    """The other code, cut stops, overlapping genes, heteroplasmy."""
-    genes = case.mane("chrM")
-    for count, wish in (
-        (6, term("missense_variant")),
-        (3, term("synonymous_variant")),
-        (3, term("stop_gained")),
-        (2, term("stop_lost")),
-        (1, term("stop_retained_variant")),
-        (2, term("start_lost")),
-        (1, both(term("synonymous_variant"), named("Met1="))),
-        (1, named("Trp", "Ter)")),
-        (1, both(term("missense_variant"), named("Met"))),
-    ):
-        for _ in range(count):
-            case.call(case.find(genes, substitution, wish))
+def overlapping(case: Case, genes: list[View]) -> None:
+    """Variants that lie in two genes at once, in different frames."""
     shared = [v for v in genes if v.transcript.gene == "MT-AV8"]
     overlap = shared[0].coding_set & next(
         v.coding_set for v in genes if v.transcript.gene == "MT-AV6"
@@ -508,6 +495,25 @@ def mitochondrial(case: Case) -> None:
 
     for make in (substitution, substitution, deletion(1)):
         case.call(case.find(shared, make, lambda effect: True, in_both))
+
+
+def mitochondrial(case: Case) -> None:
+    """The other code, cut stops, overlapping genes, heteroplasmy."""
+    genes = case.mane("chrM")
+    overlapping(case, genes)
+    for count, wish in (
+        (1, both(term("synonymous_variant"), named("Met1="))),
+        (1, term("stop_retained_variant")),
+        (2, term("start_lost")),
+        (2, term("stop_lost")),
+        (1, named("Trp", "Ter)")),
+        (6, term("missense_variant")),
+        (3, term("synonymous_variant")),
+        (3, term("stop_gained")),
+        (1, both(term("missense_variant"), named("Met"))),
+    ):
+        for _ in range(count):
+            case.call(case.find(genes, substitution, wish))
     for make in (deletion(1), insertion(1, copy=True)):
         case.call(case.find(genes, make, term("frameshift_variant"), moves))
     for _ in range(2):

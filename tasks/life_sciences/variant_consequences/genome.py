@@ -145,7 +145,7 @@ def overlapping_pair(rng: Random, first: str, second: str) -> tuple[Draft, Draft
     head = "ATA" + codons(rng, 56, 2)
     tail = codons(rng, 110, 2)
     while True:
-        shared = noise(rng, 43)
+        shared = noise(rng, 64)
         joint = "G" + "ATG" + shared  # the second frame begins one base into a codon
         one = joint[: len(joint) // 3 * 3]
         two = joint[1:]

@@ -1,0 +1,128 @@
+"""The steps of an attempt, each as it is done; their order and their deadlines are run.py's.
+
+Knows nothing of pytest or of what is written down about them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from pytest_ale.grade import Grade
+from pytest_ale.grading import Built, Grader
+from pytest_ale.harness import Ending, Work
+from pytest_ale.journal import Journal
+from pytest_ale.leases import Lease, Pool, new_lease_id
+from pytest_ale.plan import Plan
+from pytest_ale.recording import RecordingSandbox
+from pytest_ale.sandbox import GraderFault, Sandbox, SandboxLost
+from pytest_ale.task import render
+from pytest_ale.trees import remove
+
+__all__ = ["Steps"]
+
+
+class Steps:
+    """One attempt's sandbox, inputs and leases."""
+
+    def __init__(self, plan: Plan, pool: Pool, grader: Grader, journal: Journal) -> None:
+        self._plan = plan
+        self._pool = pool
+        self._grader = grader
+        self._journal = journal
+        self._workspace = Path(tempfile.mkdtemp(prefix="ale-built-"))
+        self._lease: Lease | None = None
+        self._leases: list[str] = []  # the agent's first, then a verifier's
+        self.built: Built | None = None
+
+    def build(self) -> None:
+        instance = self._plan.instance
+        self.built = self._grader.build(instance, self._workspace)
+        if self._plan.harness.oracle and "solve" not in self.built.functions:
+            raise GraderFault(f"{instance.task.id}: main.py has no solve(); the oracle needs it")
+
+    def lease(self) -> None:
+        self._lease = self._new_lease("")
+
+    def stage(self) -> None:
+        sandbox, instance = self.sandbox, self._plan.instance
+        assert self.built is not None
+        sandbox.put(self.built.inputs, sandbox.inputs)
+        paths: dict[str, object] = {"inputs": sandbox.inputs, "output": sandbox.output}
+        params = {f"params.{name}": value for name, value in instance.variant.params.items()}
+        prompt = render(self._plan.prompt, paths | params, instance.task.folder / "prompt.md")
+        sandbox.write(self._prompt_file, prompt)
+        self._journal.prompt(prompt)
+        if "setup" in self.built.functions:
+            self._grader.setup(instance, sandbox)
+
+    def run(self) -> Ending:
+        """Let the harness work until it is done; its own failings are endings, not faults."""
+        return self._plan.harness.run(self._work())
+
+    def _work(self) -> Work:
+        plan, sandbox = self._plan, self.sandbox
+        recording = RecordingSandbox(sandbox, self._journal.recorder, self._journal.written)
+        work = Work(
+            agent=plan.agent,
+            sandbox=recording,
+            prompt=self._journal.told,
+            task=plan.instance.task.id,
+            variant=plan.instance.variant.id,
+            deadline=time.monotonic() + plan.limits.agent,
+            log_dir=self._journal.logs,
+            env={
+                "ALE_PROMPT_FILE": self._prompt_file,
+                "ALE_INPUTS": sandbox.inputs,
+                "ALE_OUTPUT": sandbox.output,
+            },
+        )
+        if plan.harness.oracle:
+            work.solve = lambda limit: self._grader.solve(plan.instance, recording, limit)
+        return work
+
+    @property
+    def _prompt_file(self) -> str:
+        return f"{self.sandbox.inputs.rpartition('/')[0]}/prompt.md"
+
+    def stop(self) -> None:
+        self.sandbox.stop()
+
+    def collect(self) -> None:
+        """Copy the deliverables out and seal them."""
+        output = self._journal.output
+        refused = self.sandbox.get(self.sandbox.output, output)
+        output.mkdir(exist_ok=True)
+        self._journal.seal(refused)
+
+    def grade(self, output: Path | None) -> Grade:
+        assert self.built is not None
+        output = output or self._journal.output
+        return self._grader.evaluate(self._plan.instance, self.built, output, self._verifier)
+
+    def _verifier(self) -> Sandbox:
+        """A fresh sandbox of the same kind that no agent has touched."""
+        return self._new_lease(" (verifier)").sandbox
+
+    def _new_lease(self, what: str) -> Lease:
+        """Note the id before the sandbox exists: an interrupted lease is released by it."""
+        labels = {"attempt": self._journal.record.path + what, "run": self._journal.run}
+        self._leases.append(new_lease_id())
+        return self._pool.lease(self._plan.instance.spec((), labels), self._leases[-1])
+
+    def release(self) -> None:
+        """Give every sandbox back but one that is to be kept; one failing hinders no other."""
+        remove(self._workspace)
+        label, leases, self._leases = self._journal.record.path, self._leases, []
+        with ExitStack() as stack:
+            for number, lease in enumerate(leases):
+                kept = number == 0 and self._journal.record.kept
+                stack.callback(self._pool.keep if kept else self._pool.release, lease, label)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        if self._lease is None:
+            raise SandboxLost("there is no sandbox: none was leased")
+        return self._lease.sandbox
