@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar, get_args
 
-from pytest_ale.text import clean
+from pytest_ale.text import clean, one_line, shown
 
 __all__ = ["BadGrade", "CheckResult", "Checks", "Grade", "cheat", "near_miss", "validated"]
 
@@ -82,16 +82,23 @@ class Checks:
     def __init__(self, declared: Mapping[str, tuple[bool, float]]) -> None:
         self._declared = declared
         self._results: dict[str, CheckResult] = {}
-        self._open: set[str] = set()
+        self._asked: set[str] = set()
+        self._begun: set[str] = set()
 
     def __call__(self, name: str) -> _Check:
-        if name not in self._declared:
+        if not isinstance(name, str) or name not in self._declared:
             known = ", ".join(map(repr, self._declared)) or "none"
             raise BadGrade(f"check {name!r} is not declared in card.yaml; declared: {known}")
-        if name in self._results or name in self._open:
-            raise BadGrade(f"check {name!r} is used twice; allowed: once an evaluation")
-        self._open.add(name)
+        self._once(name, self._asked)
         return _Check(self, name)
+
+    def begin(self, name: str) -> None:
+        self._once(name, self._begun)
+
+    def _once(self, name: str, used: set[str]) -> None:
+        if name in used:
+            raise BadGrade(f"check {name!r} is used twice; allowed: once an evaluation")
+        used.add(name)
 
     def settle(self, name: str, state: State, message: str = "") -> None:
         gate, weight = self._declared[name]
@@ -115,7 +122,7 @@ class _Check:
         self._name = name
 
     def __enter__(self) -> None:
-        return None
+        self._checks.begin(self._name)
 
     def __exit__(
         self,
@@ -127,7 +134,7 @@ class _Check:
             self._checks.settle(self._name, "passed")
             return True
         if isinstance(error, AssertionError) or _is_pytest_fail(error):
-            self._checks.settle(self._name, "failed", str(error) or "assertion failed")
+            self._checks.settle(self._name, "failed", shown(error) or "assertion failed")
             return True
         if not isinstance(error, Exception) or isinstance(error, BadGrade):
             return False
@@ -144,7 +151,7 @@ def _is_pytest_fail(error: BaseException) -> bool:
 def _raised_line(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" ({Path(frame[0].filename).name}:{frame[0].lineno})" if frame else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{type(error).__name__}: {shown(error)}{where}"
 
 
 def validated(returned: object, checks: Checks) -> Grade:
@@ -157,8 +164,22 @@ def validated(returned: object, checks: Checks) -> Grade:
     if results:
         return Grade(_weighed(results), results)
     if isinstance(returned, Grade):
-        return Grade(_score(returned.score), returned.checks, tuple(map(clean, returned.messages)))
+        return _sound(returned)
     return Grade(_score(returned))
+
+
+def _sound(grade: Grade) -> Grade:
+    """Task code made it: nothing in it needs to be of the type it is declared with."""
+    listed = isinstance(grade.checks, tuple | list), isinstance(grade.messages, tuple | list)
+    if not listed[0] or not all(isinstance(check, CheckResult) for check in grade.checks):
+        raise BadGrade(f"Grade.checks is {_shown(grade.checks)}; allowed: CheckResults in a tuple")
+    if not listed[1]:
+        raise BadGrade(f"Grade.messages is {_shown(grade.messages)}; allowed: texts in a tuple")
+    for check in grade.checks:
+        if check.state not in get_args(State):
+            allowed = ", ".join(get_args(State))
+            raise BadGrade(f"a check of Grade is {_shown(check.state)}; allowed: {allowed}")
+    return Grade(_score(grade.score), tuple(grade.checks), tuple(map(clean, grade.messages)))
 
 
 def _weighed(results: tuple[CheckResult, ...]) -> float:
@@ -172,14 +193,11 @@ def _weighed(results: tuple[CheckResult, ...]) -> float:
 def _score(returned: object) -> float:
     if returned is None:
         raise BadGrade("evaluate() returned nothing and card.yaml declares no checks")
-    if isinstance(returned, bool) or not isinstance(returned, Real):
+    number = isinstance(returned, Real) and not isinstance(returned, bool)
+    if not (number and 0 <= returned <= 1):  # type: ignore[operator]  # False for NaN too
         raise BadGrade(f"evaluate() returned {_shown(returned)}; allowed: a number from 0 to 1")
-    score = float(returned)
-    if not 0 <= score <= 1:  # False for NaN too
-        raise BadGrade(f"evaluate() returned {_shown(returned)}; allowed: a number from 0 to 1")
-    return score
+    return abs(float(returned))  # type: ignore[arg-type]  # no score is -0.0
 
 
 def _shown(value: object) -> str:
-    text = clean(repr(value), 80)
-    return f"{text} ({type(value).__name__})"
+    return f"{one_line(shown(value, repr), 80)} ({type(value).__name__})"

@@ -5,7 +5,9 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
-__all__ = ["clean", "one_line", "shorten"]
+from collections.abc import Callable
+
+__all__ = ["clean", "one_line", "shorten", "shown"]
 
 
 def clean(text: object, limit: int = 100_000) -> str:
@@ -26,3 +28,11 @@ def one_line(text: object, limit: int = 300) -> str:
     """Fold white space and keep the beginning."""
     folded = " ".join(clean(text).split())
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def shown(value: object, how: Callable[[object], str] = str) -> str:
+    """A foreign object as text; "" for one that cannot be shown."""
+    try:
+        return how(value)
+    except Exception:
+        return ""

@@ -108,12 +108,21 @@ def visible() -> Iterator[Mount]:
 
 def masks(hidden: Sequence[Path], seen: Sequence[Mount]) -> Iterator[Mount]:
     """Cover each hidden host path at every place where the sandbox would see it."""
-    for path in {Path(os.path.realpath(path)) for path in hidden if path.exists()}:
+    for path in outermost(hidden):
         for mount in seen:
             source = Path(os.path.realpath(mount.source))
             if mount.kind == "ro" and path.is_relative_to(source):
                 inside = Path(mount.target, path.relative_to(source))
                 yield Mount("mask", str(path), str(inside))
+
+
+def outermost(paths: Sequence[Path]) -> list[Path]:
+    """The paths that exist, without those below another: a mask has no room for a second one."""
+    real: set[Path] = set()
+    for path in paths:
+        with suppress(OSError):  # gone, or out of our reach and so of the agent's
+            real.add(path.resolve(strict=True))
+    return sorted(path for path in real if real.isdisjoint(path.parents))
 
 
 def plan(root: Path, spec: SandboxSpec) -> list[Mount]:

@@ -72,11 +72,17 @@ class Case:
 
     def effects(self, edit: Edit) -> list[tuple[View, Effect]]:
         near = [v for v in self.views if v.transcript.chrom == edit.chrom]
-        return [(v, v.effect(edit)) for v in near if v.covers(v.latest(edit))]
+        return [(v, v.effect(edit)) for v in near if v.side(edit) == "in"]
 
     def sound(self, edit: Edit) -> bool:
         """Free of neighbours, and with a clear answer on every transcript."""
-        return self.free(edit) and not any(e.odd for _, e in self.effects(edit))
+        return self.free(edit) and self.clear(edit)
+
+    def clear(self, edit: Edit) -> bool:
+        near = [v for v in self.views if v.transcript.chrom == edit.chrom]
+        if any(v.side(edit) == "edge" for v in near):
+            return False
+        return not any(e.odd for _, e in self.effects(edit))
 
     def find(
         self,
@@ -88,7 +94,7 @@ class Case:
         for _ in range(TRIES):
             view = self.rng.choice(among)
             edit = make(self.rng, view)
-            if not self.free(edit):
+            if not self.free(edit) or view.side(edit) != "in":
                 continue
             effect = view.effect(edit)
             if want(effect) and not effect.odd and more(view, edit) and self.sound(edit):
@@ -425,7 +431,7 @@ def crowded(case: Case) -> None:
         near = [e for e in equivalents(case.genome, one)]
         at = min(e.pos for e in near) - 3
         other = Edit(one.chrom, at, contig[at], next(b for b in BASES if b != contig[at]))
-        if any(e.odd for _, e in case.effects(other)) or not case.effects(other):
+        if not case.clear(other) or not case.effects(other):
             case.call(one)
             continue
         record = case.write([one, other], gt)

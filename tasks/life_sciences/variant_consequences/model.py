@@ -185,6 +185,15 @@ class View:
         low, high = min(self.base_set), max(self.base_set)
         return all(low <= p <= high for p in self.touched(edit))
 
+    def side(self, edit: Edit) -> str:
+        """Whether all placements of an edit, with the bases a name may need, are in or out."""
+        spots, low, high = equivalents(self.genome, edit), min(self.base_set), max(self.base_set)
+        first = min(e.pos - len(e.alt) for e in spots) - 1
+        last = max(e.pos + len(e.ref) + len(e.alt) for e in spots)
+        if low <= first and last <= high:
+            return "in"
+        return "out" if last < low or high < first else "edge"
+
     def hits(self, touched: list[int], region: set[int], inserted: bool) -> bool:
         return region.issuperset(touched) if inserted else not region.isdisjoint(touched)
 
