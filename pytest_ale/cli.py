@@ -12,9 +12,18 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pytest_ale.registry import Unknown
 from pytest_ale.settings import BadSetting, Settings, read_settings
+
+if TYPE_CHECKING:
+    from pytest_ale.leases import Entry, Pool
+    from pytest_ale.record import Record, RunDir
+    from pytest_ale.regrade import Regraded
 
 __all__ = ["main"]
 
@@ -28,9 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.do(arguments) or 0)
-    except (Complaint, BadSetting, LookupError) as error:
+    except (Complaint, BadSetting, Unknown) as error:
         print(f"ale: {error.args[0]}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        print(f"ale: {error.filename}: {error.strerror}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     shell = verbs.add_parser("shell", help="Enter a task's sandbox, or one that was kept")
     shell.add_argument("target", metavar="TASK|LEASE", help="A task's folder or id, or a lease")
     shell.add_argument("--variant", default="first", help="Default: first")
-    shell.add_argument("--dir", default=".ale", help="Folder of the run directories")
+    shell.add_argument("--dir", help="Folder of the run directories; default: .ale")
     shell.set_defaults(do=_shell)
 
     regrade = verbs.add_parser("regrade", help="Grade a run's outputs with today's graders")
@@ -62,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     reap = verbs.add_parser("reap", help="Release sandboxes that dead or finished runs left")
     reap.add_argument("lease", nargs="?", default="", help="Only this one, kept ones included")
     reap.add_argument("--kept", action="store_true", help="Also those kept by --ale-keep")
-    reap.add_argument("--dir", default=".ale", help="Folder of the run directories")
+    reap.add_argument("--dir", help="Folder of the run directories; default: .ale")
     reap.set_defaults(do=_reap)
     return parser
 
@@ -74,6 +87,10 @@ def _settings() -> Settings:
         return None
 
     return read_settings(unset, os.environ, unset, Path.cwd(), Path.cwd())
+
+
+def _runs(arguments: argparse.Namespace) -> Path:
+    return Path(arguments.dir) if arguments.dir else _settings().runs_dir
 
 
 def _doctor(_: argparse.Namespace) -> int:
@@ -140,61 +157,72 @@ def _write_skeleton(folder: Path, words: dict[str, str]) -> None:
 
 def _shell(arguments: argparse.Namespace) -> int:
     if re.fullmatch(r"[0-9a-f]{12}", arguments.target):
-        return _enter(arguments.target, Path(arguments.dir))
-    target = Path(arguments.target)
-    if not target.exists():
-        target = Path("tasks") / arguments.target
-    if not target.exists():
+        return _enter(arguments.target, _runs(arguments))
+    places = Path(arguments.target), Path("tasks", arguments.target)
+    target = next((place for place in places if (place / "card.yaml").is_file()), None)
+    if target is None:
         raise Complaint(f"{arguments.target!r} is neither a task's folder or id nor a lease")
     words = [sys.executable, "-m", "pytest", str(target), "--ale-agent=human"]
-    words += [f"--ale-variants={arguments.variant}", f"--ale-dir={arguments.dir}"]
+    words += [f"--ale-variants={arguments.variant}"]
+    words += [f"--ale-dir={arguments.dir}"] if arguments.dir else []
+    words += ["-n0"] if find_spec("xdist") else []  # a project's own -n has no terminal
     return subprocess.run(words, check=False).returncode
 
 
 def _enter(lease: str, runs: Path) -> int:
     """Open a shell in a kept sandbox; it stays kept."""
-    from pytest_ale.leases import ledgers
     from pytest_ale.registry import load_plugins, provider_named
-    from pytest_ale.sandbox import Fault, SandboxSpec
+    from pytest_ale.sandbox import Fault, SandboxError, SandboxSpec
 
     load_plugins()
-    entry = next(
-        (
-            found[lease]
-            for found in (ledger.entries() for ledger in ledgers(runs))
-            if lease in found
-        ),
-        None,
-    )
-    if entry is None or entry.state != "kept":
-        raise Complaint(f"no kept sandbox {lease} in the ledgers below {runs}")
+    entry = _entry(lease, runs)
+    if entry.state != "kept":
+        raise Complaint(f"sandbox {lease} is not kept but {entry.state}: it cannot be entered")
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError as error:
+        raise Complaint(f"ale shell needs a terminal: {error}") from None
     try:
         sandbox = provider_named(entry.provider, _settings()).attach(lease, SandboxSpec())
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
         status = sandbox.interact(["sh", "-c", "exec bash -i || exec sh -i"], terminal=terminal)
         sandbox.stop()
-    except (Fault, OSError) as error:
-        raise Complaint(f"sandbox {lease} cannot be entered: {error}") from error
+    except (Fault, SandboxError) as error:
+        raise Complaint(f"sandbox {lease} cannot be entered: {error}") from None
     return status
+
+
+def _entry(lease: str, runs: Path) -> Entry:
+    from pytest_ale.leases import ledgers
+
+    known = {id: entry for ledger in ledgers(runs) for id, entry in ledger.entries().items()}
+    if lease not in known or not known[lease].open:
+        raise Complaint(
+            f"no sandbox {lease} in the ledgers below {runs}: it is released,"
+            " or --dir=DIR names another folder of runs"
+        )
+    return known[lease]
 
 
 def _regrade(arguments: argparse.Namespace) -> int:
     from pytest_ale.grading import Grader
-    from pytest_ale.leases import Pool
-    from pytest_ale.record import Record, RunDir
-    from pytest_ale.registry import load_plugins, provider_named
+    from pytest_ale.record import RunDir
+    from pytest_ale.registry import load_plugins
     from pytest_ale.regrade import Regrade
 
     load_plugins()
     run_dir = RunDir(Path(arguments.run).absolute())
     if not (run_dir.path / "run.json").is_file():
         raise Complaint(f"{run_dir.path} is no run directory: it has no run.json")
-    grader = Grader()
     settings = _settings()
-    pool = Pool(provider_named(settings.provider, settings), run_dir.ledger)
+    grader = Grader(settings.grade_timeout)
 
     def folder(record: Record) -> Path:
-        return Path(arguments.tasks, record.task) if arguments.tasks else Path(record.folder)
+        place = Path(arguments.tasks, record.task) if arguments.tasks else Path(record.folder)
+        return place.absolute()
+
+    @cache
+    def pool(provider: str) -> Pool:
+        return _pool(provider, run_dir, settings)
 
     try:
         done = [_say_regraded(each) for each in Regrade(run_dir, pool, grader, folder).all()]
@@ -205,10 +233,20 @@ def _regrade(arguments: argparse.Namespace) -> int:
     return 0 if all(done) else 6
 
 
-def _say_regraded(regraded: object) -> bool:
-    from pytest_ale.regrade import Regraded
+def _pool(provider: str, run_dir: RunDir, settings: Settings) -> Pool:
+    """Where verifiers come from: what is graded may run in them, and may not see the answers."""
+    from pytest_ale.leases import Pool
+    from pytest_ale.registry import provider_named
+    from pytest_ale.sandbox import ProviderFault
 
-    assert isinstance(regraded, Regraded)
+    try:
+        source = provider_named(provider, settings)
+    except Unknown as error:
+        raise ProviderFault(str(error)) from None
+    return Pool(source, run_dir.ledger, hidden=(settings.rootdir, run_dir.path))
+
+
+def _say_regraded(regraded: Regraded) -> bool:
     record = regraded.record
     was = "none" if record.score is None else f"{record.score:.3f}"
     name = f"{record.task}[{record.variant}-{record.agent}] trial {record.trial}"
@@ -224,12 +262,14 @@ def _reap(arguments: argparse.Namespace) -> int:
     from pytest_ale.registry import load_plugins, provider_named
 
     load_plugins()
-    settings = _settings()
-    said = reap(
-        ledgers(Path(arguments.dir)),
+    runs, settings = _runs(arguments), _settings()
+    if arguments.lease and not _entry(arguments.lease, runs).reapable:
+        raise Complaint(f"sandbox {arguments.lease} is in use: the process that leased it is alive")
+    reaped = reap(
+        ledgers(runs),
         lambda name: provider_named(name, settings),
         kept=arguments.kept,
         only=arguments.lease,
     )
-    print("\n".join(said) or "nothing to reap")
-    return 0
+    print("\n".join(each.line for each in reaped) or "nothing to reap")
+    return 0 if all(each.done for each in reaped) else 1

@@ -8,6 +8,7 @@ and every worker collects them all: what is done here per folder or item is meas
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -18,13 +19,40 @@ from pytest_ale.examine import NotPassed, check_controls, examine
 from pytest_ale.sandbox import Fault
 from pytest_ale.session import AGENTS, CARDS, SETTINGS
 from pytest_ale.task import Instance, Task
+from pytest_ale.text import clean
 
 if TYPE_CHECKING:
     from pytest_ale.harness import Agent
+    from pytest_ale.index import CardEntry
 
-__all__ = ["TaskFile", "TaskFolder", "TaskItem", "collect_directory", "fault_line"]
+__all__ = [
+    "TaskFile",
+    "TaskFolder",
+    "TaskItem",
+    "broken_tasks",
+    "collect_directory",
+    "fault_line",
+    "known_tasks",
+]
 
 CARD, MAIN, PROMPT = "card.yaml", "main.py", "prompt.md"
+
+# Records lie by task id, so that two folders of one id would write over each other's numbers.
+KNOWN: pytest.StashKey[dict[str, Path]] = pytest.StashKey()
+BROKEN: pytest.StashKey[set[str]] = pytest.StashKey()
+
+# What pytest cuts a node id at, and what neither a terminal line nor execnet can carry.
+UNUSABLE = re.compile(r"\[|::|[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def known_tasks(session: pytest.Session) -> dict[str, Path]:
+    """The folder of each task with a valid card, by the task's id."""
+    return session.stash.setdefault(KNOWN, {})
+
+
+def broken_tasks(session: pytest.Session) -> set[str]:
+    """What the folders are called that could not be collected, as task lists name them."""
+    return session.stash.setdefault(BROKEN, set())
 
 
 def collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -46,23 +74,42 @@ class TaskFolder(pytest.Directory):
     names: set[str]
 
     def collect(self) -> Iterator[pytest.Collector]:
-        card = f"{self.path}/{CARD}"
-        try:
-            entry = self.config.stash[CARDS].entry(card)
-        except ValueError as error:  # CardError, which lives with pydantic
-            raise self._broken(str(error)) from None
+        self._refuse_path()
+        task = Task(self.path, self._entry())
+        self._refuse_double(task.id)
         for name in (MAIN, PROMPT):
             if name not in self.names:
                 whole = f"a task has {CARD}, {PROMPT} and {MAIN}"
                 raise self._broken(f"{self.path / name}: is missing; {whole}")
         file = TaskFile.from_parent(self, path=self.path / MAIN)
-        file.task = Task(self.path, entry)
+        file.task = task
         yield file
+
+    def _entry(self) -> CardEntry:
+        try:
+            return self.config.stash[CARDS].entry(f"{self.path}/{CARD}")
+        except ValueError as error:  # CardError, which lives with pydantic
+            raise self._broken(str(error)) from None
+
+    def _refuse_path(self) -> None:
+        if bad := UNUSABLE.search(self.nodeid):
+            raise self._broken(
+                f"{self.path}: {bad[0]!a} in the path of a task; its items could not be named"
+                " on a command line: rename the folder"
+            )
+
+    def _refuse_double(self, id: str) -> None:
+        if (first := known_tasks(self.session).setdefault(id, self.path)) != self.path:
+            raise self._broken(
+                f"{self.path / CARD}: the task {id} is {first} already;"
+                " a task's id is its card's cluster and its folder's name"
+            )
 
     def _broken(self, line: str) -> pytest.Collector.CollectError:
         # Serial pytest would stop before the first test; the other tasks are to run (issue 2).
         self.config.option.continue_on_collection_errors = True
-        return self.CollectError(line.replace(f"{self.config.rootpath}/", "", 1))
+        broken_tasks(self.session).add(f"{self.path.parent.name}/{self.path.name}")
+        return self.CollectError(clean(line.replace(f"{self.config.rootpath}/", "")))
 
 
 class TaskFile(pytest.File):

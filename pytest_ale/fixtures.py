@@ -72,13 +72,15 @@ def ale_sandboxes(
     First it releases what runs left that died on this host.
     """
     from pytest_ale.leases import Pool, ledgers, reap
-    from pytest_ale.registry import provider_named
+    from pytest_ale.registry import fill, provider_named
 
+    if AGENTS not in request.config.stash:  # no task here: nobody has asked the plugins yet
+        fill(request.config.hook)
     provider = provider_named(ale_settings.provider, ale_settings)
-    for line in reap(
+    for each in reap(
         ledgers(ale_settings.runs_dir), lambda name: provider_named(name, ale_settings)
     ):
-        _warn(f"left by a run that died: {line}")
+        _warn(f"left by a run that died: {each.line}")
     return Pool(provider, ale_run_dir.ledger, _hidden(request.session, ale_settings))
 
 

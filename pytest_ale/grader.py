@@ -1,8 +1,7 @@
 """The grader process: a clean process that forks a child for every call into a task's code.
 
 Runs no agent and knows no provider. Three generations: the server (imports done once, no keys in
-its environment), a warden per call (its own session; tells how the child ended, then kills what
-the child left), and the child, which imports `main.py` and calls one function.
+its environment), a warden per call (tells how the child ended, and kills what the child left), and the child, which imports `main.py` and calls one function.
 """
 
 from __future__ import annotations
@@ -15,11 +14,13 @@ import json
 import os
 import random
 import resource
+import select
 import signal
 import socket
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -31,7 +32,7 @@ import pytest  # noqa: F401  # graders use approx: imported before the forks, no
 from pytest_ale import sandbox as errors
 from pytest_ale.asserts import explain_asserts, import_from
 from pytest_ale.grade import BadGrade, Checks, Severed, validated
-from pytest_ale.text import clean, one_line
+from pytest_ale.text import clean, one_line, shown
 
 __all__ = ["MAY_ASK", "serve"]
 
@@ -44,8 +45,10 @@ MAY_ASK: dict[str, tuple[str, ...]] = {
     "evaluate": ("output", "reference", "inputs", "params", "check", "verifier", "task"),
 }
 
-_PDEATHSIG = 1
+_PDEATHSIG, _SUBREAPER = 1, 36
 _libc = ctypes.CDLL(None)
+
+SPARE_MEMORY = 64 << 20  # bytes in which a child that ran out of memory can still say so
 
 
 def serve(fd: int) -> None:
@@ -63,47 +66,88 @@ def serve(fd: int) -> None:
 
 
 def _warden(pipe: Connection) -> None:
+    """Watch one child until it ends or the host hangs up; then nothing it started is left."""
     os.setsid()
-    _libc.prctl(_PDEATHSIG, signal.SIGKILL)
+    _libc.prctl(_SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _send(pipe, {"warden": os.getpid()})
     child = os.fork()
     if child == 0:
         _libc.prctl(_PDEATHSIG, signal.SIGKILL)
+        os.setpgid(0, 0)  # a child that kills its group must not take us with it
         _child(pipe)
-    _, status = os.waitpid(child, 0)
+    status = _watch(child, pipe)
+    _sweep()
     with suppress(OSError):
         _send(pipe, {"ended": os.waitstatus_to_exitcode(status)})
-    os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+def _watch(child: int, pipe: Connection) -> int:
+    """Wait for a child, and kill it as soon as nobody waits for its answer any more."""
+    poll = select.poll()
+    poll.register(os.pidfd_open(child), select.POLLIN)
+    poll.register(pipe.fileno(), select.POLLRDHUP)
+    poll.poll()
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def _sweep() -> None:
+    """Kill what is left: to a subreaper the kernel gives every orphan, whatever its session."""
+    with suppress(ChildProcessError):
+        while True:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                for pid in _children():
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                os.waitpid(-1, 0)
+
+
+def _children() -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(path.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                yield int(path.parent.name)
 
 
 def _child(pipe: Connection) -> None:
     """Answer one request with `result` or `fault`, and leave without running exit handlers."""
+    folder = ""
     try:
         request = json.loads(pipe.recv_bytes())
+        folder = request["folder"]
         _confine(request)
         answer = {"result": _perform(request, pipe)}
     except BaseException as error:  # sys.exit() in task code, too, is told as what it is
-        answer = {"fault": _told(error), "traceback": clean(traceback.format_exc(), 20_000)}
+        _give_spare_memory()
+        answer = {"fault": _told(error, folder), "traceback": clean(_traceback(error), 20_000)}
     with suppress(OSError):
         _send(pipe, answer)
     os._exit(0)
 
 
-def _told(error: BaseException) -> str:
+def _traceback(error: BaseException) -> str:
+    """Where task code failed; nothing where the message says it all."""
+    return "" if isinstance(error, BadGrade) else "".join(traceback.format_exception(error))
+
+
+def _told(error: BaseException, folder: str) -> str:
     if isinstance(error, BadGrade):
         return one_line(error, 2000)
-    if isinstance(error, SystemExit):
-        return f"called sys.exit({error.code!r})"
     if isinstance(error, MemoryError):
         return "ran out of the memory a grader is given"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name != "_child"]
-    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return one_line(f"raised {type(error).__name__}: {error}{where}", 2000)
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [f for f in frames if f.filename.startswith(f"{folder}/")]
+    where = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({shown(error.code, repr)}){where}"
+    return one_line(f"raised {type(error).__name__}: {shown(error)}{where}", 2000)
 
 
 def _confine(request: Mapping[str, object]) -> None:
-    """Bound memory, and give the child a scratch folder and a log of its own."""
+    """Bound memory and files, and give the child a scratch folder and a log of its own."""
     scratch = str(request["scratch"])
     limit = int(str(request["memory"]))
     os.chdir(scratch)
@@ -111,8 +155,16 @@ def _confine(request: Mapping[str, object]) -> None:
     log = os.open("grader.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    for stream in (sys.stdout, sys.stderr):  # it may print a hostile name, and crash right after
+        stream.reconfigure(errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit + SPARE_MEMORY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _give_spare_memory() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 @dataclass(frozen=True)
@@ -144,8 +196,9 @@ def _functions(module: ModuleType) -> dict[str, Callable[..., object]]:
     """The functions found by name and the controls by mark, each asking only for its own."""
     found = {n: f for n in MAY_ASK if callable(f := getattr(module, n, None))}
     for value in vars(module).values():
-        if label := getattr(value, "ale_control", None):
-            found[label] = value
+        label = value.__dict__.get("ale_control") if inspect.isfunction(value) else None
+        if label and found.setdefault(label, value) is not value:
+            raise BadGrade(f"two controls are called {label!r}; allowed: a reason once")
     if "evaluate" not in found:
         raise BadGrade("main.py has no function evaluate(); it is required")
     for name, function in found.items():
@@ -169,6 +222,8 @@ def _asked(name: str, function: Callable[..., object]) -> list[str]:
 
 def _call(name: str, function: Callable[..., object], offered: Mapping[str, object]) -> object:
     returned = function(**{argument: offered[argument] for argument in _asked(name, function)})
+    if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+        raise BadGrade(f"{name}() has a yield; allowed: def or async def without one")
     if inspect.iscoroutine(returned):
         return asyncio.run(returned)
     return returned
@@ -219,6 +274,7 @@ class RemoteSandbox:
 
     def __init__(self, pipe: Connection, role: str, inputs: str, output: str, home: str) -> None:
         self._pipe = pipe
+        self._lock = threading.Lock()  # task code may work in threads
         self._role = role
         self.inputs = inputs
         self.output = output
@@ -256,9 +312,10 @@ class RemoteSandbox:
         return base64.b64decode(str(self._ask("read", path=str(path))))
 
     def _ask(self, method: str, **arguments: object) -> object:
-        _send(self._pipe, {"call": method, "on": self._role, "arguments": arguments})
         try:
-            answer = json.loads(self._pipe.recv_bytes())
+            with self._lock:
+                _send(self._pipe, {"call": method, "on": self._role, "arguments": arguments})
+                answer = json.loads(self._pipe.recv_bytes())
         except (EOFError, OSError):
             raise Severed("the host process is gone") from None
         if "error" in answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any
 from pytest_ale.grade import BadGrade, CheckResult, Checks, Grade, validated
 from pytest_ale.sandbox import GraderFault, GraderTimeout, Sandbox, SandboxError
 from pytest_ale.task import Instance
-from pytest_ale.text import clean, shorten
+from pytest_ale.text import clean, one_line
 from pytest_ale.trees import clone, remove
 
 __all__ = ["Built", "Grader"]
@@ -34,6 +35,7 @@ MEMORY = 4 << 30  # bytes of address space a grader may use
 MESSAGE = 1 << 30  # bytes one answer of the grader process may have
 VERIFIER_TIMEOUT = 120.0  # seconds a command in the verifier may take where the grader names none
 BUILD_TIMEOUT = 300.0  # seconds for build() and for each control
+KILL_SECONDS = 5.0  # from the end of a call to that of its last process; only the kernel needs long
 
 # The grader process sees these of our environment and no other: no keys.
 KEPT_ENV = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
@@ -59,9 +61,22 @@ class Grader:
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self._calls: dict[Connection, Instance] = {}
 
     def close(self) -> None:
         """End the grader process and whatever it still runs."""
+        self._end_server()
+        for instance in list(self._calls.values()):
+            self.interrupt(instance)
+
+    def interrupt(self, instance: Instance) -> None:
+        """End the calls that are under way for an instance; who waits for them gets a fault."""
+        for pipe, theirs in list(self._calls.items()):
+            if theirs is instance:
+                with suppress(OSError), socket.socket(fileno=os.dup(pipe.fileno())) as end:
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def _end_server(self) -> None:
         with self._lock:
             if self._socket:
                 self._socket.close()
@@ -110,14 +125,15 @@ class Grader:
         **roles: Callable[[], Sandbox],
     ) -> dict[str, Any]:  # Any: the JSON object the child answers with
         scratch = Path(tempfile.mkdtemp(prefix="ale-grader-"))
+        request = _request(instance, function, offered, roles)
+        request |= {"scratch": str(scratch), "memory": self.memory}
+        call = _Call(instance, function, roles, timeout, scratch / "grader.log")
+        pipe = self._connect()
+        self._calls[pipe] = instance
         try:
-            request = _request(instance, function, offered, roles) | {
-                "scratch": str(scratch),
-                "memory": self.memory,
-            }
-            call = _Call(instance, function, roles, timeout, scratch / "grader.log")
-            return call.through(self._connect(), request)
+            return call.through(pipe, request)
         finally:
+            del self._calls[pipe]
             remove(scratch)
 
     def _connect(self) -> Connection:
@@ -130,7 +146,7 @@ class Grader:
                 return Connection(ours.detach())
             except OSError as error:
                 ours.close()
-                self.close()
+                self._end_server()
                 if last:
                     raise GraderFault(f"the grader process cannot be reached: {error}") from error
         raise AssertionError("unreachable")
@@ -204,18 +220,22 @@ class _Call:
         self._sandboxes: dict[str, Sandbox] = {}
 
     def through(self, pipe: Connection, request: dict[str, object]) -> dict[str, Any]:
-        warden = 0
-        try:
-            with pipe:
-                warden = int(self._message(pipe)["warden"])
+        with ExitStack() as stack:
+            try:
+                stack.callback(_await_end, self._warden(pipe))
+                stack.enter_context(pipe)  # closed first: that is what a warden ends by
                 pipe.send_bytes(json.dumps(request).encode())
                 return self._answer(pipe)
-        except (EOFError, OSError) as error:
-            raise GraderFault(f"{self._name}: the grader process was lost ({error})") from None
-        finally:
-            if warden:
-                with suppress(ProcessLookupError):
-                    os.killpg(warden, signal.SIGKILL)
+            except (EOFError, OSError) as error:
+                why = str(error) or "it hung up"
+                raise GraderFault(f"{self._name}: the grader process was lost ({why})") from None
+
+    def _warden(self, pipe: Connection) -> int:
+        try:
+            return os.pidfd_open(int(self._message(pipe)["warden"]))
+        except BaseException:
+            pipe.close()
+            raise
 
     def _answer(self, pipe: Connection) -> dict[str, Any]:
         while True:
@@ -248,9 +268,10 @@ class _Call:
         return message
 
     def _tail(self) -> str:
-        with suppress(OSError):
-            if text := self._log.read_text(errors="replace").strip():
-                return f"; its last output: {shorten(clean(text), 300)[-300:]}"
+        with suppress(OSError), self._log.open("rb") as log:
+            log.seek(max(log.seek(0, os.SEEK_END) - 300, 0))
+            if text := one_line(log.read().decode(errors="replace")):
+                return f"; its last output: {text}"
         return ""
 
     def _serve(self, message: Mapping[str, Any]) -> dict[str, object]:
@@ -261,8 +282,8 @@ class _Call:
             return {"value": self._do(sandbox, str(message["call"]), arguments)}
         except SandboxError as error:
             return {"error": type(error).__name__, "message": clean(error)}
-        except OSError as error:
-            return {"error": "SandboxError", "message": clean(error)}
+        except (OSError, TypeError, ValueError) as error:  # of what task code gave it
+            return {"error": "SandboxError", "message": clean(f"{type(error).__name__}: {error}")}
 
     def _sandbox(self, role: str) -> Sandbox:
         if role not in self._sandboxes:
@@ -284,9 +305,23 @@ class _Call:
         return base64.b64encode(returned).decode() if isinstance(returned, bytes) else returned
 
     def _bounded(self, timeout: object) -> float:
-        left = max(self._until - time.monotonic(), 0.1)
-        default = VERIFIER_TIMEOUT if "verifier" in self._roles else left
+        """A verifier's commands leave a tenth of the time: a deliverable that hangs them all
+        must still be graded, as the failure that it is."""
+        verifies = "verifier" in self._roles
+        until = self._until - (self._timeout / 10 if verifies else 0)
+        left = max(until - time.monotonic(), 0.1)
+        default = VERIFIER_TIMEOUT if verifies else left
         return min(left, default if timeout is None else float(str(timeout)))
+
+
+def _await_end(warden: int) -> None:
+    """A warden ends when all that its child started is dead: nothing of it outlives its call."""
+    poll = select.poll()
+    poll.register(warden, select.POLLIN)
+    if not poll.poll(KILL_SECONDS * 1000):
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(warden, signal.SIGKILL)
+    os.close(warden)
 
 
 def _grade(answer: Mapping[str, Any]) -> Grade:

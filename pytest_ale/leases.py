@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pytest_ale.sandbox import Fault, Provider, ProviderFault, RecordFault, Sandbox, SandboxSpec
 
-__all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "ledgers", "reap"]
+__all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "Reaped", "ledgers", "reap"]
 
 # States of a lease; `released` is the only one that leaves nothing behind.
 LEASING, LEASED, KEPT, RELEASED, FAULT = "leasing", "leased", "kept", "released", "fault"
@@ -76,6 +76,11 @@ class Entry:
     @property
     def open(self) -> bool:
         return self.state != RELEASED
+
+    @property
+    def reapable(self) -> bool:
+        """Does nobody use it any more, and nobody else release it?"""
+        return self.open and (self.owner.dead or self.state in (KEPT, FAULT))
 
 
 class Ledger:
@@ -202,19 +207,27 @@ def new_lease_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
+@dataclass(frozen=True)
+class Reaped:
+    """One sandbox that was to be released: what came of it."""
+
+    line: str
+    done: bool
+
+
 def reap(
     ledgers: list[Ledger],
     provider: Callable[[str], Provider],
     *,
     kept: bool = False,
     only: str = "",
-) -> list[str]:
-    """Release what dead processes of this host left; say a line for each."""
+) -> list[Reaped]:
+    """Release what dead processes of this host left."""
     said = []
     for ledger in ledgers:
         for entry in ledger.entries().values():
             wanted = entry.lease == only if only else entry.state != KEPT or kept
-            if entry.open and wanted and (entry.owner.dead or entry.state in (KEPT, FAULT)):
+            if wanted and entry.reapable:
                 said.append(_reap_one(ledger, entry, provider))
         ledger.close()
     return said
@@ -226,12 +239,11 @@ def ledgers(runs: Path) -> list[Ledger]:
     return [ledger for ledger in found if not ledger.closed]
 
 
-def _reap_one(ledger: Ledger, entry: Entry, provider: Callable[[str], Provider]) -> str:
+def _reap_one(ledger: Ledger, entry: Entry, provider: Callable[[str], Provider]) -> Reaped:
+    name = f"{entry.provider} sandbox {entry.lease}"
     try:
         provider(entry.provider).destroy(entry.lease)
-    except (Fault, OSError) as error:
-        return f"{entry.provider} sandbox {entry.lease} could not be released: {error}"
-    ledger.write(replace(entry, state=RELEASED, message="reaped"))
-    return (
-        f"{entry.provider} sandbox {entry.lease} of {entry.label or 'an unknown attempt'}: released"
-    )
+        ledger.write(replace(entry, state=RELEASED, message="reaped"))
+    except (Fault, LookupError, OSError) as error:
+        return Reaped(f"{name} could not be released: {error}", done=False)
+    return Reaped(f"{name} of {entry.label or 'an unknown attempt'}: released", done=True)

@@ -14,11 +14,11 @@ from typing import TypeVar
 from pytest_ale.sandbox import Fault, PhaseTimeout
 from pytest_ale.text import clean, one_line
 
-__all__ = ["Phases", "as_fault"]
+__all__ = ["LINGER", "Phases", "as_fault"]
 
 T = TypeVar("T")
 
-LINGER = 5.0  # seconds the end of an attempt waits for a phase that it interrupted
+LINGER = 1.0  # seconds the end of an attempt waits for a phase that it left behind
 
 
 class Phases:
@@ -64,10 +64,9 @@ class Phases:
             raise as_fault(raised[0])
         return answer[0]
 
-    def settle(self) -> None:
-        """Wait a little for a phase that was left behind by a deadline or Ctrl-C."""
-        if self._thread:
-            self._thread.join(LINGER)
+    def last_thread(self) -> threading.Thread | None:
+        """The phase begun last, which a deadline or Ctrl-C may have left behind at work."""
+        return self._thread
 
 
 def as_fault(error: BaseException) -> BaseException:

@@ -10,7 +10,6 @@ import os
 from collections.abc import Generator
 from os.path import exists
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
@@ -32,7 +31,7 @@ from pytest_ale.report.session import Reporting
 from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS
 from pytest_ale.settings import OPTIONS, BadSetting, Settings, new_run_id, read_settings
 from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
-from pytest_ale.wire import Wire, from_controller, is_worker, runs_workers
+from pytest_ale.wire import Wire, from_controller, is_worker, refuse, runs_workers
 
 __all__ = [
     "ale_agent",
@@ -64,10 +63,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             group.addoption(
                 flag, dest=option.key, action=action, metavar=option.metavar, help=option.help
             )
-        parser.addini(option.key, option.help, type=_INI[option.repeatable])
-
-
-_INI: dict[bool, Literal["args", "string"]] = {True: "args", False: "string"}
+        if option.repeatable:
+            parser.addini(option.key, option.help, type="args")
+        else:  # TOML has numbers and truths of its own
+            parser.addini(option.key, option.help, type=str | int | float | bool, default=None)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -160,9 +159,10 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     from pytest_ale.collect import collect_directory
 
-    if CARDS not in parent.config.stash:
+    collector = collect_directory(path, parent)
+    if collector is not None and CARDS not in parent.config.stash:
         _first_task(parent.config)
-    return collect_directory(path, parent)
+    return collector
 
 
 def looks_ours(path: Path) -> bool:
@@ -175,10 +175,18 @@ def _first_task(config: pytest.Config) -> None:
     from pytest_ale.index import CardIndex
     from pytest_ale.launch import agents_of
 
-    cache = getattr(config, "cache", None)  # absent with -p no:cacheprovider
-    config.stash[CARDS] = CardIndex(cache.mkdir("ale") / "cards.json" if cache else None)
+    config.stash[CARDS] = CardIndex(_cache_file(config))
     if AGENTS not in config.stash:
         config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS])
+
+
+def _cache_file(config: pytest.Config) -> Path | None:
+    """None with -p no:cacheprovider, or where nothing can be written."""
+    cache = getattr(config, "cache", None)
+    try:
+        return cache.mkdir("ale") / "cards.json" if cache else None
+    except OSError:
+        return None
 
 
 def pytest_collection_modifyitems(
@@ -190,9 +198,11 @@ def pytest_collection_modifyitems(
 
     config.stash[CARDS].save()
     try:
-        gone = deselect(items, config.stash[SETTINGS], config.stash[DONE])
+        gone = deselect(session, items, config.stash[SETTINGS], config.stash[DONE])
     except LookupError as error:
-        raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
+        items.clear()
+        refuse(config, f"pytest-ale: {error.args[0]}")
+        return
     if gone:
         config.hook.pytest_deselected(items=gone)
 

@@ -48,7 +48,7 @@ class RecordingSandbox:
         check: bool = False,
     ) -> ExecResult:
         said: dict[str, object] = {"command": command, "timeout": timeout, "cwd": cwd, "env": env}
-        said |= {"stdin": stdin and self._content(stdin)}
+        said |= {"user": user, "stdin": None if stdin is None else self._content(stdin)}
         arguments = {name: value for name, value in said.items() if value is not None}
         started, clock, told = time.time(), time.monotonic(), "did not end"
         extra: dict[str, object] = {}

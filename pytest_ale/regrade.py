@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from pytest_ale.index import CardIndex
 from pytest_ale.journal import sums
 from pytest_ale.leases import Pool, new_lease_id
 from pytest_ale.record import Record, RunDir, write_atomically
-from pytest_ale.sandbox import Fault, GraderFault, Sandbox
+from pytest_ale.sandbox import Fault, GraderFault, RecordFault, Sandbox
 from pytest_ale.task import Instance, Task
 from pytest_ale.trees import remove
 
@@ -36,10 +37,17 @@ class Regraded:
 
 
 class Regrade:
-    """Grades the attempts of a run again; `tasks` maps a recorded folder to where it is today."""
+    """Grades the attempts of a run again.
+
+    `pool` gives a provider's sandboxes by its name, `tasks` the folder of a record's task today.
+    """
 
     def __init__(
-        self, run_dir: RunDir, pool: Pool, grader: Grader, tasks: Callable[[Record], Path]
+        self,
+        run_dir: RunDir,
+        pool: Callable[[str], Pool],
+        grader: Grader,
+        tasks: Callable[[Record], Path],
     ) -> None:
         self._run_dir = run_dir
         self._pool = pool
@@ -58,24 +66,28 @@ class Regrade:
     def _one(self, record: Record) -> Regraded:
         try:
             _unchanged(record, self._run_dir.path / record.path / "output")
-            grade = self._grade(record)
+            instance = self._instance(record)
+            grade = self._evaluate(instance, record)
+            return Regraded(record, grade, self._keep(record, grade, instance.task.digest))
         except (Fault, CardError) as fault:
             return Regraded(record, None, fault=str(fault))
-        return Regraded(record, grade, self._keep(record, grade))
 
-    def _grade(self, record: Record) -> Grade:
+    def _instance(self, record: Record) -> Instance:
         folder = self._tasks(record)
+        if not (folder / "card.yaml").is_file():
+            raise GraderFault(f"{folder} is no task today; --tasks=DIR says where the tasks are")
         entry = CardIndex(None).entry(str(folder / "card.yaml"))
         if record.variant not in entry.variants:
             raise GraderFault(f"{folder / 'card.yaml'} has no variant {record.variant!r} any more")
-        return self._evaluate(Instance(Task(folder, entry), record.variant, record.seed), record)
+        return Instance(Task(folder, entry), record.variant, record.seed)
 
     def _evaluate(self, instance: Instance, record: Record) -> Grade:
         leases: list[str] = []
 
         def verifier() -> Sandbox:
+            pool, labels = self._pool(record.provider), {"attempt": f"{record.path} (regrade)"}
             leases.append(new_lease_id())
-            return self._pool.lease(instance.spec((), {"attempt": record.path}), leases[-1]).sandbox
+            return pool.lease(instance.spec((instance.task.folder,), labels), leases[-1]).sandbox
 
         workspace = Path(tempfile.mkdtemp(prefix="ale-built-"))
         try:
@@ -85,18 +97,24 @@ class Regrade:
         finally:
             remove(workspace)
             for lease in leases:
-                self._pool.release(lease, record.path)
+                with suppress(Fault):  # it is in the ledger, and changes no grade
+                    self._pool(record.provider).release(lease, record.path)
 
-    def _keep(self, record: Record, grade: Grade) -> str:
+    def _keep(self, record: Record, grade: Grade, digest: str) -> str:
         """Write `grade-N.json` with the next free N: never over an earlier grade."""
         folder = self._run_dir.path / record.path
         number = 2
         while (folder / f"grade-{number}.json").exists():
             number += 1
         passed = grade.score >= record.pass_at
-        said = {"regraded": datetime.now(UTC).isoformat(), "passed": passed, "was": record.score}
-        write_atomically(folder / f"grade-{number}.json", asdict(grade) | said)
-        return f"grade-{number}.json"
+        said: dict[str, object] = {"regraded": datetime.now(UTC).isoformat(), "digest": digest}
+        said |= {"passed": passed, "was": record.score}
+        path = folder / f"grade-{number}.json"
+        try:
+            write_atomically(path, asdict(grade) | said)
+        except OSError as error:
+            raise RecordFault(f"{path} cannot be written: {error.strerror}") from None
+        return path.name
 
 
 def _unchanged(record: Record, output: Path) -> None:

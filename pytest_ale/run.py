@@ -16,7 +16,7 @@ from pytest_ale.grading import Grader
 from pytest_ale.harness import Ending
 from pytest_ale.journal import Journal
 from pytest_ale.leases import Pool
-from pytest_ale.phase import Phases, as_fault
+from pytest_ale.phase import LINGER, Phases, as_fault
 from pytest_ale.plan import Plan
 from pytest_ale.record import Record, RunDir
 from pytest_ale.sandbox import PhaseTimeout, Sandbox
@@ -56,8 +56,10 @@ class Attempt:
 
     def release(self) -> None:
         """Give everything back; a fault here is the ledger's, and changes no score."""
-        self.phases.settle()
+        left_behind = self.phases.last_thread()
         self._phase("release", self.steps.release)
+        if left_behind:  # by a deadline or Ctrl-C: without its sandbox it soon ends
+            left_behind.join(LINGER)
 
     def _run(self) -> Ending:
         """An agent that does not end in time is stopped; that is its ending, and no fault."""

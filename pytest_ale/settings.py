@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_ale.text import one_line
+
 __all__ = ["OPTIONS", "BadSetting", "Option", "Settings", "new_run_id", "read_settings"]
 
 
@@ -67,6 +69,12 @@ def _share(text: str) -> float:
     return number
 
 
+def _text(text: str) -> str:
+    if not text.strip():
+        raise ValueError(text)
+    return text
+
+
 def _one_of(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
@@ -99,7 +107,14 @@ OPTIONS: tuple[Option, ...] = (
         metavar="[AGENT:]NAME=VALUE",
         repeatable=True,
     ),
-    Option("provider", "Where sandboxes come from", "local", metavar="NAME"),
+    Option(
+        "provider",
+        "Where sandboxes come from",
+        "local",
+        _text,
+        metavar="NAME",
+        takes="a provider's name",
+    ),
     Option(
         "keep",
         "Keep sandboxes after grading",
@@ -120,7 +135,9 @@ OPTIONS: tuple[Option, ...] = (
         "variants",
         "Which variants of each task: first, all, or an id",
         "all",
+        _text,
         metavar="first|all|ID",
+        takes="first, all or a variant's id",
     ),
     Option(
         "seed",
@@ -130,7 +147,14 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
         takes="a whole number of at least 0",
     ),
-    Option("tasks", "File that lists the tasks to run, CLUSTER/NAME a line", None, metavar="FILE"),
+    Option(
+        "tasks",
+        "File that lists the tasks to run, CLUSTER/NAME a line",
+        None,
+        _text,
+        metavar="FILE",
+        takes="a file's path",
+    ),
     Option(
         "pass-at",
         "Score at which an instance passes, instead of each card's",
@@ -172,8 +196,22 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
         takes="a whole number of at least 0",
     ),
-    Option("dir", "Folder of the run directories", ".ale", metavar="DIR"),
-    Option("resume", "Run only what has no score yet in a run", None, metavar="RUN|last"),
+    Option(
+        "dir",
+        "Folder of the run directories",
+        ".ale",
+        _text,
+        metavar="DIR",
+        takes="a folder's path",
+    ),
+    Option(
+        "resume",
+        "Run only what has no score yet in a run",
+        None,
+        _text,
+        metavar="RUN|last",
+        takes="a run's id, its directory, or last",
+    ),
     Option("controls", "Check the tasks themselves instead of an agent", False, _truth, flag=True),
     Option(
         "min-score",
@@ -222,9 +260,16 @@ class Settings:
 
     @property
     def runs_dir(self) -> Path:
-        """Below the root directory, but where the user stands if the user named it."""
-        told = self.sources.get("dir", "").startswith(("option", "env"))
-        return (self.cwd if told else self.rootdir) / self.dir
+        return self._base("dir") / self.dir
+
+    @property
+    def tasks_file(self) -> Path | None:
+        return self._base("tasks") / self.tasks if self.tasks else None
+
+    def _base(self, name: str) -> Path:
+        """Paths start at the root directory, or where the user stands if the user gave them."""
+        told = self.sources.get(name, "").startswith(("option", "env"))
+        return self.cwd if told else self.rootdir
 
     def described(self) -> list[str]:
         """One phrase per setting that is not a default: `name=value (from source)`."""
@@ -236,7 +281,7 @@ class Settings:
 
     def shown(self, name: str) -> str:
         value = getattr(self, name)
-        return ",".join(value) if isinstance(value, tuple) else str(value)
+        return one_line(",".join(value) if isinstance(value, tuple) else value)
 
     def plain(self) -> dict[str, object]:
         """What run.json keeps: values and sources, JSON types only."""
@@ -274,28 +319,38 @@ def _read(each: Option, given: object, env: Mapping[str, str], ini: object) -> t
         return _parse(each, env[each.key.upper()], f"env {each.key.upper()}"), (
             f"env {each.key.upper()}"
         )
-    if ini:
+    if ini not in (None, "", []):
         return _parse(each, ini, f"ini {each.key}"), f"ini {each.key}"
     return each.default, ""
 
 
 def _parse(each: Option, raw: object, where: str) -> Value:
     """Env and ini give text: words are split for repeatable options, as a shell would."""
-    if each.repeatable:
-        return tuple(_words(raw))
-    if isinstance(raw, bool):
-        return raw
     try:
-        return each.parse(str(raw))
+        _refuse_bytes(raw)
+        if each.repeatable:
+            return tuple(_words(raw))
+        return raw if each.flag and isinstance(raw, bool) else each.parse(str(raw))
+    except UnicodeEncodeError:
+        raise BadSetting(f"{where}: {raw!a} is not UTF-8 text") from None
     except ValueError:
-        allowed = each.takes or "yes or no"
-        raise BadSetting(f"{where}: {str(raw)!r} is not {allowed}") from None
+        allowed = each.takes or ("yes or no" if each.flag else "one or more words, quoted in pairs")
+        raise BadSetting(f"{where}: {raw!r} is not {allowed}") from None
+
+
+def _refuse_bytes(raw: object) -> None:
+    """What is no UTF-8 can be neither shown, recorded nor sent to a worker."""
+    for text in raw if isinstance(raw, list) else [raw]:
+        str(text).encode()
 
 
 def _words(raw: object) -> list[str]:
-    if isinstance(raw, str):
-        import shlex
+    """A value that was given is at least one word: no agent at all is no exam."""
+    if not isinstance(raw, str):
+        assert isinstance(raw, list)
+        return raw
+    import shlex
 
-        return shlex.split(raw)
-    assert isinstance(raw, list)
-    return [str(word) for word in raw]
+    if not (words := shlex.split(raw)):
+        raise ValueError(raw)
+    return words

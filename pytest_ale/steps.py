@@ -6,6 +6,7 @@ Knows nothing of pytest or of what is written down about them.
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,6 +36,7 @@ class Steps:
         self._workspace = Path(tempfile.mkdtemp(prefix="ale-built-"))
         self._lease: Lease | None = None
         self._leases: list[str] = []  # the agent's first, then a verifier's
+        self._released = threading.Event()
         self.built: Built | None = None
 
     def build(self) -> None:
@@ -109,11 +111,16 @@ class Steps:
     def _new_lease(self, what: str) -> Lease:
         """Note the id before the sandbox exists: an interrupted lease is released by it."""
         labels = {"attempt": self._journal.record.path + what, "run": self._journal.run}
-        self._leases.append(new_lease_id())
-        return self._pool.lease(self._plan.instance.spec((), labels), self._leases[-1])
+        self._leases.append(id := new_lease_id())
+        lease = self._pool.lease(self._plan.instance.spec((), labels), id)
+        if self._released.is_set():  # Ctrl-C or a deadline did not wait for the provider
+            self._pool.release(id, labels["attempt"])
+            raise SandboxLost(f"sandbox {id} came when the attempt was over")
+        return lease
 
     def release(self) -> None:
         """Give every sandbox back but one that is to be kept; one failing hinders no other."""
+        self._released.set()
         remove(self._workspace)
         label, leases, self._leases = self._journal.record.path, self._leases, []
         with ExitStack() as stack:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_ale.text import clean
 
-__all__ = ["Wire", "from_controller", "is_worker", "runs_workers"]
+__all__ = ["Wire", "from_controller", "is_worker", "refuse", "runs_workers"]
 
 # execnet ends the whole run over one value it does not know, or one lone surrogate in a text
 # (facts 2 and 3 of the pytest notes); 200 kB of one message is more than anybody reads.
@@ -41,6 +41,13 @@ def from_controller(
     return given
 
 
+def refuse(config: pytest.Config, message: str) -> None:
+    """End the run as a wrong use: a worker cannot, so it leaves word for its controller."""
+    if not is_worker(config):
+        raise pytest.UsageError(message)
+    config.workeroutput["ale_refused"] = plain(message)  # type: ignore[attr-defined]  # xdist's
+
+
 class Wire:
     """Hooks of both ends; `decided` makes the plain values the controller hands to each worker."""
 
@@ -50,6 +57,11 @@ class Wire:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _Node) -> None:
         node.workerinput["ale"] = plain(self._decided())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: _Node) -> None:
+        if refused := getattr(node, "workeroutput", {}).get("ale_refused"):
+            raise pytest.UsageError(refused)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_report_to_serializable(

@@ -766,13 +766,13 @@ def test_an_agent_is_not_let_loose_unboxed(monkeypatch: pytest.MonkeyPatch) -> N
         assert word in said
     assert LocalProvider().refuses(SandboxSpec(), trusted=True) is None
     assert LocalProvider(unsafe=True).refuses(SandboxSpec(), trusted=False) is None
-    assert LocalProvider().preflight()[0] == "local: mode none"
+    assert LocalProvider().preflight()[0] == "mode none"
 
 
 @only_boxed
 def test_an_agent_is_let_loose_in_a_box(mode: str) -> None:
     assert LocalProvider().refuses(SandboxSpec(network="open"), trusted=False) is None
-    assert f"local: {mode}: works" in LocalProvider().preflight()
+    assert f"{mode}: works" in LocalProvider().preflight()
 
 
 def test_where_nothing_works_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -397,10 +397,10 @@ class LocalProvider:
 
     def preflight(self) -> list[str]:
         """Say what it is and what is missing, a line each (`ale doctor`)."""
-        lines = [f"local: mode {self.mode}"]
-        lines += [f"local: {mode}: {probe(mode) or 'works'}" for mode in MODES[:2]]
+        lines = [f"mode {self.mode}"]
+        lines += [f"{mode}: {probe(mode) or 'works'}" for mode in MODES[:2]]
         if any(probe(mode) for mode in MODES[:2]):
-            lines.append(f"local: for more, {HOW_TO_BOX}")
+            lines.append(f"for more, {HOW_TO_BOX}")
         return lines
 
     def refuses(self, spec: SandboxSpec, *, trusted: bool) -> str | None:

@@ -320,15 +320,25 @@ class Stock:
                 for record in (first, second):
                     record.author, record.name_id = "Smith, John", ""
                     record.problems.append(("ambiguous_name", "Smith, John"))
-        for _ in range(4):
+        for n in range(4):
+            # where both are full, the valid ISBN decides, though site and date speak against it
+            spoiled, sound = {"full": True, "updated": "2025-06-30"}, {"full": n < 2}
             made = self.publication()
-            self.record(made, 0)
-            self.spoil_isbn(self.record(made, 1))
+            self.spoil_isbn(self.record(made, 0, **spoiled))
+            self.record(made, 1, **sound, updated="2019-02-11")
         for _ in range(3):
             made = self.publication()
             self.record(made, 0, isbn_text=self.write_isbn(made.isbn, "10"))
             self.record(made, 1, full=True, **self.no_isbn())
             self.record(made, 0, full=False, isbn_text=self.write_isbn(made.isbn, "13"))
+
+    def plan_spellings(self) -> None:
+        """Titles that only the title key brings together."""
+        for isbn in ("", self.isbn()):
+            made = self.publication(isbn=isbn, title="", subtitle="")
+            made.title = f"The {made.name.heading.split(',')[0]} Reader & Companion"
+            self.record(made, 0, title=f"{made.title} : selected pieces /")
+            self.record(made, 1, title=made.title[4:].replace("&", "and").upper())
 
     def plan_near_matches(self) -> None:
         """Pairs that differ in one thing that matters."""
@@ -402,6 +412,7 @@ class Stock:
         self.plan_isbn_pairs()
         self.plan_editions()
         self.plan_description_matches()
+        self.plan_spellings()
         self.plan_near_matches()
         self.plan_several_matches()
         self.plan_conflicts()

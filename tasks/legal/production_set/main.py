@@ -151,7 +151,10 @@ def write_previous(inputs: Path, corpus: Corpus) -> None:
         first = last - (corpus.rng.randrange(6) if corpus.matter.numbers_per_page else 0)
         rows.append([*(f"{corpus.matter.prefix}{n:07d}" for n in (first, last)), md5])
         last = first - 1
-    write_csv(inputs / "previous_volume.csv", "begin,end,md5", sorted(rows, key=lambda r: r[2]))
+    rows.sort(key=lambda row: row[2])
+    if rows[-1][1] == max(row[1] for row in rows):
+        rows.reverse()  # the last number is never in the last row
+    write_csv(inputs / "previous_volume.csv", "begin,end,md5", rows)
 
 
 # the oracle

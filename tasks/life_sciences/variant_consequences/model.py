@@ -181,15 +181,12 @@ class View:
             return self.order(range(edit.pos, edit.pos + len(edit.ref)))
         return self.order(range(edit.pos - 1, edit.pos + 1))
 
-    def covers(self, edit: Edit) -> bool:
-        low, high = min(self.base_set), max(self.base_set)
-        return all(low <= p <= high for p in self.touched(edit))
-
     def side(self, edit: Edit) -> str:
         """Whether all placements of an edit, with the bases a name may need, are in or out."""
         spots, low, high = equivalents(self.genome, edit), min(self.base_set), max(self.base_set)
-        first = min(e.pos - len(e.alt) for e in spots) - 1
-        last = max(e.pos + len(e.ref) + len(e.alt) for e in spots)
+        more = len(edit.alt) + 1 if edit.is_indel else 0
+        first = min(e.pos for e in spots) - more
+        last = max(e.pos + len(e.ref) for e in spots) - 1 + more
         if low <= first and last <= high:
             return "in"
         return "out" if last < low or high < first else "edge"
