@@ -6,11 +6,17 @@ As untrusted as the agent that made the recording.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
-from pytest_ale.sandbox import HarnessFault
+from pytest_ale.record import read_lines_of
+from pytest_ale.registry import Unknown, harness_named
+from pytest_ale.sandbox import Fault
+from pytest_ale.trajectory import Trajectory, load
 
 
 def existing_path(text: str) -> str:
@@ -23,41 +29,82 @@ def existing_path(text: str) -> str:
 class Replay(Harness):
     name = "replay"
     about = "does a recording again: --ale-knob path=trajectory.json, or a run directory"
-    knobs = {"path": Knob("a trajectory.json, or a run directory", parse=existing_path)}
+    knobs = {
+        "path": Knob("a trajectory.json, or a run directory", parse=existing_path),
+        "agent": Knob("whose recordings, where a run directory has several", default=""),
+    }
 
     def check(self, agent: Agent) -> None:
-        from pytest_ale.trajectory import check
-
         path = Path(agent.knobs["path"])
-        if path.is_file() and (problems := check(path)):
-            raise BadAgent(f"{path} is no trajectory: {problems[0]}")
+        if path.is_file():
+            _author(path)
+        elif not (path / "run.json").is_file():
+            raise BadAgent(f"{path} is no run directory: it has no run.json")
 
     def identity(self, agent: Agent) -> tuple[object, ...]:
         """A recording is what it holds; a run directory is known by its name."""
         path = Path(agent.knobs["path"])
         held = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else path.name
-        return (*super().identity(agent)[:3], held)
+        return (*super().identity(agent)[:3], held, agent.knobs.get("agent", ""))
 
     def run(self, work: Work) -> Ending:
-        from pytest_ale.registry import harness_named
-        from pytest_ale.trajectory import load
-
         path = _recording(Path(work.agent.knobs["path"]), work)
-        trajectory = load(path)
-        author = harness_named(trajectory.agent.name)
+        author, trajectory = _author(path)
+        told = trajectory.steps[0].extra or {}
+        old, new = str(told.get("home") or work.sandbox.home), work.sandbox.home
         for step in trajectory.steps:
             for call in step.tool_calls or ():
                 if time.monotonic() > work.deadline:
                     return Ending("timeout", f"at step {step.step_id} of the recording")
-                author.redo(call, work.sandbox, path.parent)
+                moved = {name: _moved(value, old, new) for name, value in call.arguments.items()}
+                author.redo(call.model_copy(update={"arguments": moved}), work.sandbox, path.parent)
         return Ending()
 
 
+def _author(path: Path) -> tuple[Harness, Trajectory]:
+    """The harness whose calls these are: it knows how to do them again."""
+    try:
+        trajectory = load(path)
+        author = harness_named(trajectory.agent.name)
+    except Unknown as error:
+        raise BadAgent(f"{path} was recorded by an agent that is not here: {error}") from None
+    except (OSError, ValueError) as error:
+        raise BadAgent(str(error)) from None
+    if author.terminal:
+        raise BadAgent(f"{path} is of agent {author.name}: what a person typed is not recorded")
+    return author, trajectory
+
+
 def _recording(path: Path, work: Work) -> Path:
-    """In a run directory: the last attempt's recording of the same instance."""
+    """In a run directory: the last recording of the same instance, one with a score if any."""
     if path.is_file():
         return path
-    found = sorted(path.glob(f"{work.task}/{work.variant}/*/trial-*/attempt-*/trajectory.json"))
+    wanted = work.agent.knobs.get("agent") or "*"
+    place = f"{work.task}/{work.variant}"
+    found = list(path.glob(f"{place}/{wanted}/trial-*/attempt-*/trajectory.json"))
+    agents = sorted({recording.parts[-4] for recording in found})
     if not found:
-        raise HarnessFault(f"{path} holds no recording of {work.task}/{work.variant}")
-    return found[-1]
+        whose = "" if wanted == "*" else f" by {wanted}"
+        raise Fault(f"{path} holds no recording of {place}{whose}")
+    if len(agents) > 1:
+        raise Fault(f"{path} holds recordings of {', '.join(agents)}: --ale-knob replay:agent=NAME")
+    return max(found, key=_rank)
+
+
+def _rank(recording: Path) -> tuple[bool, int, int]:
+    trial, attempt = (int(part.rpartition("-")[2]) for part in recording.parts[-3:-1])
+    record = next(iter(read_lines_of(recording.with_name("attempt.json"))), {})
+    return record.get("score") is not None, trial, attempt
+
+
+def _moved(value: JsonValue, old: str, new: str) -> JsonValue:
+    """What was said of the recorded sandbox's home, said of this one's."""
+    if old == new:
+        return value
+    if isinstance(value, str):
+        return re.sub(rf"{re.escape(old)}(?![\w.-])", lambda _: new, value)
+    if isinstance(value, list):
+        return [_moved(item, old, new) for item in value]
+    if isinstance(value, dict):
+        return {name: _moved(item, old, new) for name, item in value.items()}
+    return value

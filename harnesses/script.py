@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
-from pytest_ale.sandbox import ExecTimeout
+from pytest_ale.sandbox import ExecTimeout, HarnessFault, SandboxError
 
 
 def existing_file(text: str) -> str:
@@ -35,16 +35,25 @@ class Script(Harness):
     def run(self, work: Work) -> Ending:
         program = f"{work.sandbox.home}/.agent-script"
         content = Path(work.agent.knobs["path"]).read_bytes()
-        work.sandbox.write(program, content)
+        try:
+            work.sandbox.write(program, content)
+        except SandboxError as error:
+            raise HarnessFault(f"the script cannot be put into the sandbox: {error}") from error
         launch = 'chmod 700 "$0" && exec "$0"' if content.startswith(b"#!") else 'exec /bin/sh "$0"'
+        limit = work.left
         try:
             result = work.sandbox.exec(
-                ["/bin/sh", "-c", launch, program], timeout=work.left, env=work.env
+                ["/bin/sh", "-c", launch, program], timeout=limit, env=work.env
             )
         except ExecTimeout as error:
-            return Ending("timeout", str(error))
-        (work.log_dir / "stdout.log").write_text(result.stdout, errors="backslashreplace")
-        (work.log_dir / "stderr.log").write_text(result.stderr, errors="backslashreplace")
+            keep_logs(work, error.stdout, error.stderr)
+            return Ending("timeout", f"the script was still at work after {limit:.3g} s")
+        keep_logs(work, result.stdout, result.stderr)
         if result.returncode:
             return Ending("crashed", f"the script ended with exit status {result.returncode}")
         return Ending()
+
+
+def keep_logs(work: Work, stdout: str, stderr: str) -> None:
+    for name, text in (("stdout", stdout), ("stderr", stderr)):
+        (work.log_dir / f"{name}.log").write_text(text, "utf-8", errors="backslashreplace")

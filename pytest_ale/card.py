@@ -5,12 +5,11 @@ Knows nothing of pytest.
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import yaml
 from pydantic import (
@@ -25,6 +24,10 @@ from pydantic import (
 
 from pytest_ale.taxonomy import CLUSTERS, TIERS
 
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
 __all__ = ["Card", "CardError", "Check", "Deliverable", "Environment", "Variant", "load_card"]
 
 
@@ -36,10 +39,19 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-Line = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
-Slug = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$", max_length=80)
-]
+# Patterns in the words of an error message.
+LINE = r"^[^\r\n\x00]+$"
+SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$"
+SOC = r"^\d\d-\d{4}(\.\d\d)?$"
+PATTERNS = {
+    LINE: "one line of text",
+    SLUG: "words of letters, digits, _ and . joined by -; the first begins with a letter or digit",
+    SOC: "NN-NNNN or NN-NNNN.NN",
+}
+
+Line = Annotated[str, Field(min_length=1, pattern=LINE)]
+Slug = Annotated[str, Field(pattern=SLUG, max_length=80)]
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Environment(_Strict):
@@ -49,12 +61,21 @@ class Environment(_Strict):
     packages: list[Line] = []
     python: list[Line] = []
     desktop: bool = False
-    cpus: Annotated[float, Field(gt=0)] = 2
-    memory_gb: Annotated[float, Field(gt=0)] = 4
-    disk_gb: Annotated[float, Field(gt=0)] = 10
+    cpus: Size = 2
+    memory_gb: Size = 4
+    disk_gb: Size = 10
     gpu: Annotated[int, Field(ge=0)] = 0
     licence: Line | None = None
     network: Literal["none", "open"] | list[Line] = "none"
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _known_network(cls, network: object) -> object:
+        """One message, where pydantic would have one for each kind it could have been."""
+        hosts = isinstance(network, list) and all(isinstance(h, str) and h for h in network)
+        if network not in ("none", "open") and not hosts:
+            raise ValueError("allowed: none, open, or a list of host names")
+        return network
 
 
 class Deliverable(_Strict):
@@ -93,9 +114,9 @@ class Card(_Strict):
     tier: Literal["near_term", "full_spectrum", "last_exam"]
     cluster: str
     subfield: str
-    soc: list[Annotated[str, Field(pattern=r"^\d\d-\d{4}(\.\d\d)?$")]] = []
+    soc: list[Annotated[str, Field(pattern=SOC)]] = []
     environment: Environment = Environment()
-    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
+    timeout_s: Size = 3600
     deliverables: list[Deliverable] = []
     variants: Annotated[list[Variant], Field(min_length=1)] = [Variant(id="base")]
     checks: dict[Line, Check] = {}
@@ -152,7 +173,9 @@ class Card(_Strict):
     def _subfield_of_cluster(self) -> Self:
         if self.subfield not in CLUSTERS[self.cluster]:
             allowed = ", ".join(CLUSTERS[self.cluster])
-            raise ValueError(f"subfield {self.subfield!r} in {self.cluster}; allowed: {allowed}")
+            raise ValueError(
+                f"subfield: {self.subfield!r} is not allowed in {self.cluster}; allowed: {allowed}"
+            )
         return self
 
     def variant(self, id: str) -> Variant:
@@ -182,12 +205,16 @@ class _Loader(_Base):  # type: ignore[misc, valid-type]
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
-        keys = [key.value for key, _ in node.value]
-        if len(set(keys)) < len(keys):
-            doubled = next(key for key, n in Counter(keys).items() if n > 1)
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {doubled!r} is given twice; allowed: once", node.start_mark
-            )
+        seen: set[str] = set()
+        for key, _ in node.value:
+            wrong = ""
+            if not isinstance(key, yaml.ScalarNode):
+                wrong = "a key that is no text; allowed: text (quote what begins with {, [ or ?)"
+            elif key.value in seen:
+                wrong = f"key {key.value!r} is given twice; allowed: once"
+            if wrong:
+                raise yaml.constructor.ConstructorError(None, None, wrong, key.start_mark)
+            seen.add(key.value)
         mapping: dict[Hashable, object] = super().construct_mapping(node, deep)
         return mapping
 
@@ -198,7 +225,9 @@ def load_card(path: Path) -> Card:
         data = yaml.load(path.read_bytes(), _Loader)  # a SafeLoader
     except yaml.YAMLError as error:
         raise CardError(f"{path}: {_yaml_line(error)}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise CardError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise CardError(f"{path}: cannot be read: {_one_line(error)}") from None
     if not isinstance(data, dict):
         raise CardError(f"{path}: {_short(data)} is no card; allowed: a mapping of keys to values")
@@ -217,24 +246,53 @@ def _yaml_line(error: yaml.YAMLError) -> str:
 
 def _validation_line(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
-    shown = [_problem(str(p["type"]), p["loc"], p["msg"], p["input"]) for p in problems[:4]]
+    shown = [_problem(problem) for problem in problems[:4]]
     more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
     return "; ".join(shown) + more
 
 
-def _problem(type: str, loc: tuple[int | str, ...], message: str, given: object) -> str:
-    key = ".".join(str(part) for part in loc)
-    message = re.sub(r"^Value error, |^Input ", "", message)
-    if type == "extra_forbidden":
-        return f"{key}: unknown key; allowed: {', '.join(_keys_at(loc))}"
-    if type == "missing":
-        return f"{key}: is missing"
-    if not loc:
-        return message
-    return f"{key}: {_short(given)} {'is not allowed; ' if 'allowed:' in message else ''}{message}"
+# pydantic's kinds of error, in the words of somebody who writes a card.
+ALLOWED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "finite_number": "a finite number",
+    "float_type": "a number",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "int_type": "a whole number",
+    "invalid-json-value": "text (quote a date), a number, true, false, null, a list or a mapping",
+    "invalid_key": "text as key",
+    "less_than_equal": "a number of at most {le:g}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "model_type": "a mapping",
+    "string_too_long": "at most {max_length} characters",
+    "string_too_short": "text that is not empty",
+    "string_type": "text (quote what YAML would take for something else)",
+    "too_short": "a list of at least {min_length}",
+}
 
 
-def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
+def _problem(error: ErrorDetails) -> str:
+    loc, given, told = error["loc"], _short(error["input"]), error.get("ctx", {})
+    key = ".".join(_one_line(part) for part in loc)
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{key}: unknown key (given {given}); allowed: {', '.join(_model_at(loc))}"
+        case "missing":
+            required = [name for name, field in _model_at(loc).items() if field.is_required()]
+            return f"{key}: is missing; required: {', '.join(required)}"
+        case "value_error":
+            message = str(told["error"])
+            return f"{key}: {given} is not allowed; {message}" if loc else message
+        case "string_pattern_mismatch":
+            words = PATTERNS[told["pattern"]]
+        case kind:
+            words = ALLOWED[kind].format(**told) if kind in ALLOWED else error["msg"]
+    return f"{key}: {given} is not allowed; allowed: {words}"
+
+
+def _model_at(loc: tuple[int | str, ...]) -> dict[str, FieldInfo]:
     places: dict[str, type[BaseModel]] = {
         "environment": Environment,
         "deliverables": Deliverable,
@@ -242,7 +300,7 @@ def _keys_at(loc: tuple[int | str, ...]) -> list[str]:
         "checks": Check,
     }
     model = places.get(str(loc[0]), Card) if len(loc) > 1 else Card
-    return list(model.model_fields)
+    return model.model_fields
 
 
 def _short(value: object) -> str:

@@ -214,7 +214,7 @@ def _regrade(arguments: argparse.Namespace) -> int:
     if not (run_dir.path / "run.json").is_file():
         raise Complaint(f"{run_dir.path} is no run directory: it has no run.json")
     settings = _settings()
-    grader = Grader(settings.grade_timeout)
+    grader = Grader(settings.grade_timeout, settings.phase_timeout)
 
     def folder(record: Record) -> Path:
         place = Path(arguments.tasks, record.task) if arguments.tasks else Path(record.folder)

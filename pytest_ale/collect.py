@@ -42,7 +42,7 @@ KNOWN: pytest.StashKey[dict[str, Path]] = pytest.StashKey()
 BROKEN: pytest.StashKey[set[str]] = pytest.StashKey()
 
 # What pytest cuts a node id at, and what neither a terminal line nor execnet can carry.
-UNUSABLE = re.compile(r"\[|::|[\x00-\x1f\x7f\ud800-\udfff]")
+UNUSABLE = re.compile(r"\[|::|[\x00-\x1f\x7f]|\\udc")
 
 
 def known_tasks(session: pytest.Session) -> dict[str, Path]:
@@ -60,7 +60,8 @@ def collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector 
     names = set(os.listdir(path))  # noqa: PTH208  # one look instead of four
     if CARD in names:
         if MAIN in names or PROMPT in names:
-            folder = TaskFolder.from_parent(parent, path=path)
+            # A name that is no UTF-8 is refused; pytest fails over the refusal unless it is clean.
+            folder = TaskFolder.from_parent(parent, path=Path(clean(path)))
             folder.names = names
             return folder
     elif any(path.glob(f"*/{CARD}")):

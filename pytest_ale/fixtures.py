@@ -97,7 +97,7 @@ def ale_grader(ale_settings: Settings) -> Iterator[Grader]:
     """The grader process."""
     from pytest_ale.grading import Grader
 
-    grader = Grader(ale_settings.grade_timeout)
+    grader = Grader(ale_settings.grade_timeout, ale_settings.phase_timeout)
     yield grader
     grader.close()
 
@@ -168,9 +168,10 @@ def _plan(request: pytest.FixtureRequest, settings: Settings) -> Plan:
 
     item = _task_item(request)
     agent = request.getfixturevalue("ale_agent")
-    harness = harness_named(agent.harness)
-    plan = make_plan(item.task_instance, item.agent, harness, item.trial, settings)
-    return replace(plan, agent=agent, prompt=request.getfixturevalue("ale_prompt"))
+    program = harness_named(item.agent.harness)  # resume knows the item, not what overrides it
+    plan = make_plan(item.task_instance, item.agent, program, item.trial, settings)
+    prompt = request.getfixturevalue("ale_prompt")
+    return replace(plan, agent=agent, harness=harness_named(agent.harness), prompt=prompt)
 
 
 def _skip_unless_hosted(

@@ -149,8 +149,10 @@ def _is_pytest_fail(error: BaseException) -> bool:
 
 
 def _raised_line(error: Exception) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" ({Path(frame[0].filename).name}:{frame[0].lineno})" if frame else ""
+    """The error, and where in the task's own code: not in the library that it called."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if Path(f.filename).is_relative_to(Path(frames[0].filename).parent)]
+    where = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
     return f"{type(error).__name__}: {shown(error)}{where}"
 
 

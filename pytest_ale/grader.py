@@ -1,7 +1,8 @@
 """The grader process: a clean process that forks a child for every call into a task's code.
 
 Runs no agent and knows no provider. Three generations: the server (imports done once, no keys in
-its environment), a warden per call (tells how the child ended, and kills what the child left), and the child, which imports `main.py` and calls one function.
+its environment), a warden per call (tells how the child ended, and kills what it left), and the
+child, which imports `main.py` and calls one function.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ale.grade import BadGrade, CheckResult, Checks, Grade, validated
-from pytest_ale.sandbox import GraderFault, GraderTimeout, Sandbox, SandboxError
+from pytest_ale.sandbox import ExecTimeout, GraderFault, GraderTimeout, Sandbox, SandboxError
 from pytest_ale.task import Instance
 from pytest_ale.text import clean, one_line
 from pytest_ale.trees import clone, remove
@@ -34,12 +34,12 @@ __all__ = ["Built", "Grader"]
 MEMORY = 4 << 30  # bytes of address space a grader may use
 MESSAGE = 1 << 30  # bytes one answer of the grader process may have
 VERIFIER_TIMEOUT = 120.0  # seconds a command in the verifier may take where the grader names none
-BUILD_TIMEOUT = 300.0  # seconds for build() and for each control
 KILL_SECONDS = 5.0  # from the end of a call to that of its last process; only the kernel needs long
 
 # The grader process sees these of our environment and no other: no keys.
 KEPT_ENV = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 FIXED_ENV = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
+FIXED_ENV |= {"PYTHONDONTWRITEBYTECODE": "1"}  # nor may a grader's own scripts litter its folder
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,11 @@ class Built:
 class Grader:
     """Owns the grader process; started at the first call, restarted if somebody kills it."""
 
-    def __init__(self, timeout: float = 600.0, memory: int = MEMORY) -> None:
-        self.timeout = timeout
+    def __init__(
+        self, timeout: float = 600.0, phase_timeout: float = 300.0, memory: int = MEMORY
+    ) -> None:
+        self.timeout = timeout  # of evaluate()
+        self.phase_timeout = phase_timeout  # of build(), setup() and each control
         self.memory = memory
         self._lock = threading.Lock()
         self._server: subprocess.Popen[bytes] | None = None
@@ -92,12 +95,12 @@ class Grader:
             clone(instance.task.folder / name, folder)
         offered = {name: str(folder) for name, folder in folders.items()}
         offered["rng"] = instance.rng_seed
-        answer = self._run(instance, "build", offered, BUILD_TIMEOUT)
+        answer = self._run(instance, "build", offered, self.phase_timeout)
         functions, controls = tuple(answer["functions"]), tuple(answer["controls"])
         return Built(folders["inputs"], folders["reference"], functions, controls)
 
     def setup(self, instance: Instance, sandbox: Sandbox) -> None:
-        self._run(instance, "setup", {}, BUILD_TIMEOUT, sandbox=lambda: sandbox)
+        self._run(instance, "setup", {}, self.phase_timeout, sandbox=lambda: sandbox)
 
     def solve(self, instance: Instance, sandbox: Sandbox, timeout: float) -> None:
         """Run the task's own solution."""
@@ -105,7 +108,7 @@ class Grader:
 
     def spoil(self, instance: Instance, control: str, output: Path) -> None:
         """Let a near miss or a cheat change a copy of a good output, in place."""
-        self._run(instance, control, {"output": str(output)}, BUILD_TIMEOUT)
+        self._run(instance, control, {"output": str(output)}, self.phase_timeout)
 
     def evaluate(
         self, instance: Instance, built: Built, output: Path, verifier: Callable[[], Sandbox]
@@ -305,13 +308,14 @@ class _Call:
         return base64.b64encode(returned).decode() if isinstance(returned, bytes) else returned
 
     def _bounded(self, timeout: object) -> float:
-        """A verifier's commands leave a tenth of the time: a deliverable that hangs them all
-        must still be graded, as the failure that it is."""
+        """Seconds a command may take; a verifier's leave a fifth of the time to the grader."""
+        # A deliverable that hangs every command must still be graded, as the failure it is.
         verifies = "verifier" in self._roles
-        until = self._until - (self._timeout / 10 if verifies else 0)
-        left = max(until - time.monotonic(), 0.1)
+        left = self._until - time.monotonic() - (self._timeout / 5 if verifies else 0)
+        if left <= 0:
+            raise ExecTimeout(f"the {self._timeout:g} s of {self._name} are used up")
         default = VERIFIER_TIMEOUT if verifies else left
-        return min(left, default if timeout is None else float(str(timeout)))
+        return round(min(left, default if timeout is None else float(str(timeout))), 1)
 
 
 def _await_end(warden: int) -> None:

@@ -112,7 +112,7 @@ class Harness:
         raise NotImplementedError
 
     def redo(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
-        """Do a recorded tool call again (replay); False for a call that changes nothing."""
+        """Do a recorded tool call again (replay); False for one that changes nothing; or Fault."""
         return sandbox.redo(call.function_name, call.arguments, folder)
 
 
@@ -176,7 +176,15 @@ def _fit(harness: Harness, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _refuse_doubles(agents: list[Agent]) -> None:
-    slugs = [agent.slug for agent in agents]
+    """Records and node ids carry slugs: two agents of one would be taken for one."""
+    labels: dict[str, str] = {}
     for agent in agents:
-        if slugs.count(agent.slug) > 1:
-            raise BadAgent(f"agent {agent.label!r} is given twice; --ale-trials repeats an agent")
+        first = labels.setdefault(agent.slug, agent.label)
+        if first != agent.label:
+            raise BadAgent(
+                f"agents {first!r} and {agent.label!r} are both {agent.slug!r} in paths and ids;"
+                " examine them in two runs"
+            )
+    if len(labels) < len(agents):
+        doubled = next(a.label for a in agents if agents.count(a) > 1)
+        raise BadAgent(f"agent {doubled!r} is given twice; --ale-trials repeats an agent")

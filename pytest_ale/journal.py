@@ -69,10 +69,13 @@ class Journal:
         except OSError:  # the record that follows fails for the same reason, and says so
             return
 
-    def prompt(self, text: str) -> None:
-        """Note what the agent is told: the trajectory's first step."""
+    def leased(self, lease: str) -> None:
+        self.record = replace(self.record, lease=lease)
+
+    def prompt(self, text: str, home: str) -> None:
+        """Note what the agent is told, and in which home: a replay may be in another."""
         self.told = text
-        self.recorder.user(text)
+        self.recorder.user(text, extra={"home": home})
 
     def seal(self, refused: list[str]) -> None:
         """Make the output read-only, and note what is in it and what was not taken out."""

@@ -37,7 +37,11 @@ def resumed(settings: Settings) -> tuple[Path, frozenset[str]]:
             raise LookupError(f"--ale-resume=last: there is no run in {settings.runs_dir}")
     else:
         path = _named(settings, wanted)
-    scored = {r.identity for r in RunDir(path).latest().values() if r.score is not None}
+    scored = {
+        record.identity
+        for record in RunDir(path).latest().values()
+        if record.score is not None and (record.agent == "controls") == settings.controls
+    }
     return path, frozenset(scored)
 
 

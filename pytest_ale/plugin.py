@@ -28,7 +28,7 @@ from pytest_ale.fixtures import (
     ale_settings,
 )
 from pytest_ale.report.session import Reporting
-from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS
+from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS, own_properties
 from pytest_ale.settings import OPTIONS, BadSetting, Settings, new_run_id, read_settings
 from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
 from pytest_ale.wire import Wire, from_controller, is_worker, refuse, runs_workers
@@ -229,8 +229,8 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     """Show the score behind the word, where there is one."""
     if report.when != "call" or report.outcome not in ("passed", "failed"):
         return None
-    score = dict(report.user_properties).get("ale.score")
-    if score is None:
+    score = own_properties(report.user_properties).get("ale.score")
+    if not isinstance(score, float):
         return None
     word, letter = ("PASSED", ".") if report.passed else ("FAILED", "F")
     return report.outcome, letter, f"{word} {score:.3f}"
@@ -239,21 +239,23 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     settings = config.stash[SETTINGS]
     lines = [f"ale: {', '.join(settings.described())}"] if settings.sources else []
-    if fuse := (
-        config.getoption("timeout", None) or config.getini("timeout") if _fused(config) else 0
-    ):
+    if config.pluginmanager.hasplugin("timeout") and (fuse := _fuse(config)) and _has_tasks(config):
         lines.append(
-            f"ale: timeout={fuse} of pytest-timeout is not for tasks: deadlines are their cards'"
+            f"ale: timeout={fuse:g} of pytest-timeout is not for tasks: deadlines are their cards'"
         )
     return lines
 
 
-def _fused(config: pytest.Config) -> bool:
-    """Is pytest-timeout here, and are there tasks it might have killed?"""
-    if not config.pluginmanager.hasplugin("timeout"):
-        return False
-    folders = [
-        config.invocation_params.dir / argument.partition("::")[0] for argument in config.args
-    ]
-    depths = ("card.yaml", "*/card.yaml", "*/*/card.yaml", "../card.yaml")
-    return any(next(f.glob(d), None) for f in folders for d in depths if f.exists())
+def _fuse(config: pytest.Config) -> float:
+    """The seconds that pytest-timeout would give a test; 0 for no limit."""
+    option, ini = config.getoption("timeout", None), config.getini("timeout")
+    given = [option, os.environ.get("PYTEST_TIMEOUT"), ini]
+    return next((float(value) for value in given if value not in (None, "")), 0.0)
+
+
+def _has_tasks(config: pytest.Config) -> bool:
+    """Look where the run will look, two folders deep; collection comes after the header."""
+    paths = [config.invocation_params.dir / a.partition("::")[0] for a in config.args]
+    folders = {path if path.is_dir() else path.parent for path in paths}
+    depths = ("card.yaml", "*/card.yaml", "*/*/card.yaml")
+    return any(next(folder.glob(depth), None) for folder in folders for depth in depths)

@@ -20,7 +20,7 @@ from pytest_ale.sandbox import RecordFault
 from pytest_ale.settings import Settings
 from pytest_ale.text import clean, one_line
 
-__all__ = ["Outcome", "Record", "RunDir", "latest_run", "write_atomically"]
+__all__ = ["Outcome", "Record", "RunDir", "latest_run", "read_lines_of", "write_atomically"]
 
 Outcome = Literal[
     "scored", "timeout", "budget", "crashed", "refused", "unrunnable", "fault", "cancelled"
@@ -120,9 +120,9 @@ def from_json(line: dict[str, object]) -> Record | None:
 
 
 def latest_run(runs: Path) -> Path | None:
-    """The run directory made last; ids begin with their time."""
+    """The run directory made last that has an attempt in it; ids begin with their time."""
     found = sorted(path.parent for path in runs.glob("*/run.json"))
-    return found[-1] if found else None
+    return next((run for run in reversed(found) if any(run.glob("*/"))), None)
 
 
 class RunDir:

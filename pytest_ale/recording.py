@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_ale.sandbox import Desktop, ExecResult, HarnessFault, Sandbox, SandboxError
+from pytest_ale.sandbox import Desktop, ExecResult, Fault, Sandbox, SandboxError
 from pytest_ale.text import clean
 from pytest_ale.trajectory import Recorder
 
@@ -19,6 +19,12 @@ __all__ = ["RecordingSandbox"]
 
 INLINE = 50_000  # bytes of a written file kept in the step itself; more goes to a file beside it
 SHOWN = 20_000  # characters of each of a command's outputs kept in its step
+
+# What `redo` can do again: the arguments that a call must have, and those that it may have.
+REDONE: dict[str, tuple[set[str], set[str]]] = {
+    "write": ({"path", "content"}, {"path", "content"}),
+    "exec": ({"command"}, {"command", "timeout", "cwd", "env", "user", "stdin"}),
+}
 
 
 class RecordingSandbox:
@@ -97,17 +103,18 @@ class RecordingSandbox:
         self._sandbox.stop()
 
     def redo(self, function: str, arguments: Mapping[str, object], folder: Path) -> bool:
-        """Do a recorded call of ours again; False for one that changes nothing."""
+        """Do a recorded call of ours again; a Fault for one that is not ours."""
         given = dict(arguments)
+        required, allowed = REDONE.get(function, ({""}, set()))
+        if not required <= set(given) <= allowed:
+            raise Fault(f"recorded call {function}({', '.join(given)}) cannot be done again")
         if function == "write":
             self.write(str(given["path"]), _restored(given["content"], folder))
-            return True
-        if function == "exec":
+        else:
             if given.get("stdin") is not None:
                 given["stdin"] = _restored(given["stdin"], folder)
             self._again(given)
-            return True
-        return False
+        return True
 
     def _again(self, given: dict[str, object]) -> None:
         """A command may fail again as it failed before: what it leaves is what counts."""
@@ -142,8 +149,7 @@ def _restored(content: object, folder: Path) -> bytes:
         return base64.b64decode(content["base64"])
     if isinstance(content, Mapping) and "file" in content:
         path = folder / str(content["file"])
-        if path.resolve().is_relative_to(folder.resolve()):
+        if path.resolve().is_relative_to(folder.resolve()) and path.is_file():
             return path.read_bytes()
-    raise HarnessFault(
-        f"the trajectory's written content cannot be restored: {clean(content, 200)}"
-    )
+        raise Fault(f"the trajectory lies without its file {path}: replay it where it was recorded")
+    raise Fault(f"the trajectory's written content cannot be restored: {clean(content, 200)}")

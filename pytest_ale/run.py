@@ -26,6 +26,9 @@ __all__ = ["Attempt"]
 
 T = TypeVar("T")
 
+# Seconds for a harness, or the grader, that ends by itself at its deadline: it can say more.
+MARGIN = 5.0
+
 
 class Attempt:
     """One try at an instance: `prepare`, `perform`, and `release` whatever happened."""
@@ -40,9 +43,9 @@ class Attempt:
         """Build the inputs, lease a sandbox and stage it."""
         with self._giving_up():
             self.journal.open()
-            self._phase("build", self.steps.build)
+            self._phase("build", self.steps.build, MARGIN)
             self._phase("lease", self.steps.lease)
-            self._phase("stage", self.steps.stage)
+            self._phase("stage", self.steps.stage, MARGIN)
 
     def perform(self) -> Record:
         """Let the agent work, stop it, take out what it left, grade, record."""
@@ -65,8 +68,7 @@ class Attempt:
         """An agent that does not end in time is stopped; that is its ending, and no fault."""
         limit = self.plan.limits.agent
         try:
-            # A harness that ends by itself at its deadline can say more: it gets 5 s for that.
-            return self.phases.run("run", limit + 5, self.steps.run)
+            return self.phases.run("run", limit + MARGIN, self.steps.run)
         except PhaseTimeout:
             return Ending("timeout", f"the agent did not end within {limit:g} s")
 
@@ -75,8 +77,8 @@ class Attempt:
         limit = self.plan.limits.grade + self.plan.limits.phase  # a verifier is leased in it
         return self.phases.run("grade", limit, lambda: self.steps.grade(output))
 
-    def _phase(self, name: str, step: Callable[[], T]) -> T:
-        return self.phases.run(name, self.plan.limits.phase, step)
+    def _phase(self, name: str, step: Callable[[], T], margin: float = 0) -> T:
+        return self.phases.run(name, self.plan.limits.phase + margin, step)
 
     @contextmanager
     def _giving_up(self) -> Iterator[None]:

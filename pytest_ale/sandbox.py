@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 __all__ = [
     "Desktop",
@@ -77,7 +77,11 @@ class SandboxError(Exception): ...
 class ExecFailed(SandboxError): ...
 
 
-class ExecTimeout(SandboxError): ...
+class ExecTimeout(SandboxError):
+    """`stdout` and `stderr` are what the command had said by then."""
+
+    stdout: str = ""
+    stderr: str = ""
 
 
 class UnsafePath(SandboxError): ...
@@ -116,7 +120,6 @@ class Desktop(Protocol):
     def screenshot(self) -> bytes: ...
 
 
-@runtime_checkable
 class Sandbox(Protocol):
     """One machine-like workspace, handed out clean, for one attempt."""
 

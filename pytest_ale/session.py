@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_ale.index import CardIndex
     from pytest_ale.settings import Settings
 
-__all__ = ["AGENTS", "CARDS", "DONE", "RUN", "SETTINGS"]
+__all__ = ["AGENTS", "CARDS", "DONE", "RUN", "SETTINGS", "own_properties"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 AGENTS: pytest.StashKey[list[Agent]] = pytest.StashKey()  # from the first task folder on
@@ -21,3 +22,11 @@ CARDS: pytest.StashKey[CardIndex] = pytest.StashKey()  # from the first task fol
 RUN: pytest.StashKey[Path] = pytest.StashKey()  # the run directory, which may not exist yet
 # Identities that have a score already; None when nothing is resumed.
 DONE: pytest.StashKey[frozenset[str] | None] = pytest.StashKey()
+
+
+def own_properties(properties: Iterable[object]) -> dict[str, object]:
+    """Those of a report's user properties that are ours; any test may add what it likes."""
+    pairs = [entry for entry in properties if isinstance(entry, tuple) and len(entry) == 2]
+    return {
+        name: value for name, value in pairs if isinstance(name, str) and name.startswith("ale.")
+    }

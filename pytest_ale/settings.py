@@ -99,6 +99,7 @@ OPTIONS: tuple[Option, ...] = (
         ("oracle",),
         metavar="NAME[@VERSION][:MODEL]",
         repeatable=True,
+        takes="one or more words with their quotes closed",
     ),
     Option(
         "knob",
@@ -106,6 +107,7 @@ OPTIONS: tuple[Option, ...] = (
         (),
         metavar="[AGENT:]NAME=VALUE",
         repeatable=True,
+        takes="one or more words with their quotes closed",
     ),
     Option(
         "provider",
@@ -212,7 +214,14 @@ OPTIONS: tuple[Option, ...] = (
         metavar="RUN|last",
         takes="a run's id, its directory, or last",
     ),
-    Option("controls", "Check the tasks themselves instead of an agent", False, _truth, flag=True),
+    Option(
+        "controls",
+        "Check the tasks themselves instead of an agent",
+        False,
+        _truth,
+        flag=True,
+        takes="yes or no",
+    ),
     Option(
         "min-score",
         "Exit with 0 when the mean score is at least X",
@@ -227,6 +236,7 @@ OPTIONS: tuple[Option, ...] = (
         False,
         _truth,
         flag=True,
+        takes="yes or no",
     ),
 )
 
@@ -334,8 +344,7 @@ def _parse(each: Option, raw: object, where: str) -> Value:
     except UnicodeEncodeError:
         raise BadSetting(f"{where}: {raw!a} is not UTF-8 text") from None
     except ValueError:
-        allowed = each.takes or ("yes or no" if each.flag else "one or more words, quoted in pairs")
-        raise BadSetting(f"{where}: {raw!r} is not {allowed}") from None
+        raise BadSetting(f"{where}: {raw!r} is not {each.takes}") from None
 
 
 def _refuse_bytes(raw: object) -> None:

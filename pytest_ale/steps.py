@@ -18,7 +18,7 @@ from pytest_ale.journal import Journal
 from pytest_ale.leases import Lease, Pool, new_lease_id
 from pytest_ale.plan import Plan
 from pytest_ale.recording import RecordingSandbox
-from pytest_ale.sandbox import GraderFault, Sandbox, SandboxLost
+from pytest_ale.sandbox import GraderFault, Sandbox, SandboxError, SandboxLost
 from pytest_ale.task import render
 from pytest_ale.trees import remove
 
@@ -47,6 +47,7 @@ class Steps:
 
     def lease(self) -> None:
         self._lease = self._new_lease("")
+        self._journal.leased(self._lease.id)
 
     def stage(self) -> None:
         sandbox, instance = self.sandbox, self._plan.instance
@@ -56,13 +57,16 @@ class Steps:
         params = {f"params.{name}": value for name, value in instance.variant.params.items()}
         prompt = render(self._plan.prompt, paths | params, instance.task.folder / "prompt.md")
         sandbox.write(self._prompt_file, prompt)
-        self._journal.prompt(prompt)
+        self._journal.prompt(prompt, sandbox.home)
         if "setup" in self.built.functions:
             self._grader.setup(instance, sandbox)
 
     def run(self) -> Ending:
         """Let the harness work until it is done; its own failings are endings, not faults."""
-        return self._plan.harness.run(self._work())
+        try:
+            return self._plan.harness.run(self._work())
+        except SandboxError as error:  # the machine works and says no: the agent's to handle
+            return Ending("crashed", f"{type(error).__name__}: {error}")
 
     def _work(self) -> Work:
         plan, sandbox = self._plan, self.sandbox
@@ -121,6 +125,7 @@ class Steps:
     def release(self) -> None:
         """Give every sandbox back but one that is to be kept; one failing hinders no other."""
         self._released.set()
+        self._grader.interrupt(self._plan.instance)  # a call that nobody waits for any more
         remove(self._workspace)
         label, leases, self._leases = self._journal.record.path, self._leases, []
         with ExitStack() as stack:

@@ -182,7 +182,7 @@ def test_entries_are_bounded(box: Path, out: Path) -> None:
     assert len(list(out.iterdir())) == 9
 
 
-def deep(top: Path, levels: int, name: str = "d") -> None:
+def deep(top: Path, levels: int, name: str = "deep") -> None:
     """Make a tree deeper than any path may be long."""
     top.mkdir()
     fd = os.open(top, os.O_RDONLY)
@@ -195,7 +195,7 @@ def deep(top: Path, levels: int, name: str = "d") -> None:
 
 
 def test_depth_is_bounded(box: Path, out: Path) -> None:
-    deep(box / "t", 3000)
+    deep(box / "t", 1500)
     before = len(list(Path("/proc/self/fd").iterdir()))
     (refused,) = tree.copy(spot(box, "t"), Spot.of(out))
     assert refused.endswith("it lies deeper than 64 folders.")
@@ -245,7 +245,7 @@ def test_any_tree_can_be_removed(box: Path, secret: Path) -> None:
     (box / "locked").chmod(0o500)
     (box / "link").symlink_to(secret)
     os.mkfifo(box / "fifo")
-    deep(box / "deep", 5000)
+    deep(box / "deep", 1500)
     tree.remove(box)
     assert not box.exists()
     assert (secret / "key").exists()

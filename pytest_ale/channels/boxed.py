@@ -85,6 +85,9 @@ class Kept:
             return bytes(self.head + self.tail)
         return bytes(self.head + f"\n[... {self.cut} bytes cut ...]\n".encode() + self.tail)
 
+    def text(self) -> str:
+        return self.whole().decode(errors="replace")
+
 
 class Pump:
     """One command's streams, moved by one poll loop and no threads."""
@@ -192,7 +195,11 @@ class Boxed:
             ends.stdin(pump, stdin)
             stdout, stderr = pump.receive(ends.outlet()), pump.receive(ends.outlet())
             self._send(request, ends, is_tty=False)
-            self._wait(pump, request, timeout)
+            try:
+                self._wait(pump, request, timeout)
+            except ExecTimeout as error:
+                error.stdout, error.stderr = stdout.text(), stderr.text()
+                raise
             return Spoken(self._status(pump, request), stdout.whole(), stderr.whole())
 
     def interact(self, request: Request, *, terminal: int) -> int:
@@ -354,7 +361,10 @@ class Relay:
 
     def _type(self) -> None:
         """Keep what is typed until the pty has room: its program may be busy."""
-        data = os.read(self.terminal, 4096)
+        try:
+            data = os.read(self.terminal, 4096)
+        except OSError:  # it was hung up
+            data = b""
         if not data:
             self._forget(self.terminal)
         self.typed += data or b"\x04"  # what a terminal sends at the end of input

@@ -19,6 +19,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import os
@@ -34,6 +35,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
+# By machine, for each ABI of its kernel: the audit number of the ABI, and its numbers of the
+# calls that `forbid` looks at: clone, unshare, prlimit64. (clone3 is 435 everywhere.)
+ABIS = {
+    "x86_64": [(0xC000003E, 56, 272, 302), (0x40000003, 120, 310, 340)],
+    "aarch64": [(0xC00000B7, 220, 97, 261), (0x40000028, 120, 337, 369)],
+    "riscv64": [(0xC00000F3, 220, 97, 261)],
+}
 PIECES = 5  # control, request, stdin, stdout, stderr
 END_SECONDS = 8.0  # shorter than the 10 s that the host gives `stop`
 
@@ -45,6 +53,7 @@ CLONE_NEWCGROUP, CLONE_NEWUSER = 0x02000000, 0x10000000
 PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 24, 36, 38
 CAPABILITY_VERSION_3 = 0x20080522
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -211,10 +220,15 @@ def loopback_up() -> None:
 
 def become_agent(uid: int) -> None:
     """Enter a user namespace below the one that owns the mounts: nothing here can undo them."""
+    me = os.open("/proc/self", os.O_PATH | os.O_CLOEXEC)
+    # The agent may not trace us, but our files are its uid's: oom_score_adj asks for no more.
+    mount("tmpfs", "/proc/1", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV, "mode=0755")
     call("unshare", CLONE_NEWUSER)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} 0 1"), ("gid_map", f"{uid} 0 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-            file.write(text)
+        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=me)
+        os.write(fd, text.encode())
+        os.close(fd)
+    os.close(me)
 
 
 def drop_capabilities() -> None:
@@ -225,6 +239,51 @@ def drop_capabilities() -> None:
     nothing = ctypes.create_string_buffer(24)
     if libc.capset(header, nothing):
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def forbid() -> None:
+    """Filter the few system calls by which a process without capabilities could still do harm.
+
+    A new user namespace would bring capabilities back, and with them a mount of cgroup2: the
+    host's own groups, writable by whoever has our uid. prlimit64 on process 1 could end it by a
+    limit on CPU time. clone3 hides its flags from filters; programs then fall back to clone.
+    """
+    machine = os.uname().machine
+    if machine not in ABIS:
+        raise OSError(errno.ENOSYS, f"no system call numbers are known for {machine}")
+    allow, refuse, lack = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
+    program = b""
+    for abi, clone, unshare, prlimit in ABIS[machine]:
+        rules = step(LOAD, 0)
+        if machine == "x86_64":  # the x32 variants of all calls
+            rules += step(GREATER, 0x40000000, 0, 1) + step(RETURN, lack)
+        rules += step(EQUAL, 435, 0, 1) + step(RETURN, lack)
+        for number, test, value in (
+            (clone, ANY_BIT, CLONE_NEWUSER),
+            (unshare, ANY_BIT, CLONE_NEWUSER),
+            (prlimit, EQUAL, 1),
+        ):
+            rules += step(EQUAL, number, 0, 3)
+            rules += step(LOAD, 16) + step(test, value, 0, 1) + step(RETURN, refuse)
+            rules += step(LOAD, 0)
+        rules += step(RETURN, allow)
+        program += step(LOAD, 4) + step(EQUAL, abi, 0, len(rules) // 8) + rules
+    install(program + step(RETURN, lack))
+
+
+# BPF, as seccomp(2) has it: load a word of {number, ABI, address, arguments}, jump, return.
+LOAD, EQUAL, GREATER, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+
+
+def step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("HBBI", code, if_true, if_false, value)
+
+
+def install(program: bytes) -> None:
+    steps = ctypes.create_string_buffer(program, len(program))
+    head = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(steps))
+    buffer = ctypes.create_string_buffer(head, len(head))
+    call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(buffer), 0, 0)
 
 
 def forget_keyring() -> None:
@@ -255,6 +314,8 @@ def settle(config: dict[str, object]) -> None:
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, int(str(config["file_bytes"])))
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if mode != "none":
+        forbid()
     # The agent has our uid; only this keeps it from tracing us. Its own programs are dumpable
     # again by exec. It also makes /proc/1 root's, so whatever is read there was read before.
     call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)

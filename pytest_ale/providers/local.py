@@ -166,7 +166,8 @@ def bwrap_command(mounts: Sequence[Mount], *, is_open: bool) -> list[str]:
 def bwrap_mount(mount: Mount) -> list[str]:
     match mount.kind:
         case "proc":
-            return ["--proc", "/proc", *proc_covers()]
+            covers = [*proc_covers(), "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
+            return ["--proc", "/proc", *covers]
         case "dev":
             return ["--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
         case "mask" if Path(mount.source).is_dir():
@@ -444,7 +445,7 @@ class LocalProvider:
     def _open(self, lease: str, root: Path, spec: SandboxSpec, mode: str) -> LocalSandbox:
         boxed = launch(root, spec, mode)
         try:
-            tag = Tag.read(root)
+            tag = Tag.read(root) or Tag(lease, dict(spec.labels), mode)
             tag.residents.append([boxed.pid, started(boxed.pid)])
             tag.write(root)
         except BaseException:
@@ -459,8 +460,9 @@ class LocalProvider:
         if here is not None:
             here.stop()
         if is_ours(root):
-            with suppress(OSError, ValueError):  # it died before it was labelled
-                end_residents(root, Tag.read(root))
+            tag = Tag.read(root)
+            if tag is not None:
+                end_residents(root, tag)
             for name in ("home", "tmp"):  # the label last: a half removed sandbox is still found
                 tree.remove(root / name)
             tree.remove(root)
@@ -468,12 +470,9 @@ class LocalProvider:
 
     def leases(self) -> list[str]:
         """The ids of the sandboxes that exist, found by label and not from the ledger."""
-        found = []
-        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lease.json"):
-            with suppress(OSError, ValueError, KeyError):
-                if is_ours(path.parent):
-                    found.append(Tag.read(path.parent).lease)
-        return sorted(found)
+        roots = Path(tempfile.gettempdir()).glob(f"{PREFIX}*")
+        tags = [Tag.read(root) for root in roots if is_ours(root)]
+        return sorted(tag.lease for tag in tags if tag is not None)
 
 
 def _lacking(spec: SandboxSpec) -> str | None:
@@ -502,8 +501,12 @@ class Tag:
     residents: list[list[int]] = field(default_factory=list)
 
     @classmethod
-    def read(cls, root: Path) -> Tag:
-        return cls(**json.loads((root / "lease.json").read_text()))
+    def read(cls, root: Path) -> Tag | None:
+        """Read a label; None where its owner died before it was written."""
+        try:
+            return cls(**json.loads((root / "lease.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def write(self, root: Path) -> None:
         """Replace the file in one step: who reads it may be reaping while we die."""
@@ -522,7 +525,7 @@ def is_ours(root: Path) -> bool:
     """Others may put what they like into the host's /tmp: it counts if it is our folder."""
     try:
         about = root.lstat()
-    except FileNotFoundError:
+    except OSError:
         return False
     return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
 

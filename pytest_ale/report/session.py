@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ale.session import RUN, SETTINGS
+from pytest_ale.session import RUN, SETTINGS, own_properties
 
 if TYPE_CHECKING:
     from pytest_ale.record import RunDir
@@ -25,12 +25,12 @@ class Reporting:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._seen: dict[str, list[tuple[str, object]]] = {}
+        self._seen: dict[str, dict[str, object]] = {}
         self._others_failed = 0  # tests that are no tasks, and cards that cannot be read
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        mine = [(name, value) for name, value in report.user_properties if name.startswith("ale.")]
-        if any(name == "ale.outcome" for name, _ in mine):
+        mine = own_properties(report.user_properties)
+        if "ale.outcome" in mine:
             self._seen[report.nodeid] = mine
         if report.failed and (not mine or report.when == "teardown"):
             self._others_failed += 1
@@ -41,11 +41,22 @@ class Reporting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the run, and give infrastructure faults and --ale-min-score their exit status."""
-        if not self._seen:
+        if not self._speaks:
             return
-        self._run_dir().close()
-        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        if self._seen:
+            self._run_dir().close()
+        own = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
+        if exitstatus in own | ({pytest.ExitCode.NO_TESTS_COLLECTED} if self._resumes else set()):
             session.exitstatus = self._status(exitstatus)
+
+    @property
+    def _resumes(self) -> bool:
+        """Is this session the rest of a run? Then it speaks for the whole of it."""
+        return self._config.stash[SETTINGS].resume is not None
+
+    @property
+    def _speaks(self) -> bool:
+        return bool(self._seen) or (self._resumes and not self._config.option.collectonly)
 
     def _status(self, exitstatus: int) -> int:
         from pytest_ale.report.tally import line, unscored
@@ -54,6 +65,10 @@ class Reporting:
         rows = self._rows()
         if unscored(rows):
             return UNSCORED
+        if least is None and self._resumes:
+            lost = any(row.score is not None and not row.passed for row in rows)
+            failed = lost or exitstatus == pytest.ExitCode.TESTS_FAILED
+            return pytest.ExitCode.TESTS_FAILED if failed else pytest.ExitCode.OK
         if least is None:
             return exitstatus
         mean = line(rows).mean
@@ -61,7 +76,7 @@ class Reporting:
         return pytest.ExitCode.OK if enough else pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._seen:
+        if not self._speaks:
             return
         from pytest_ale.report.terminal import kept_and_left, summary, verdict
 
@@ -75,7 +90,8 @@ class Reporting:
     def _rows(self) -> list[Row]:
         from pytest_ale.report.tally import all_rows
 
-        return all_rows(self._run_dir().records(), self._seen.values())
+        reported = [list(properties.items()) for properties in self._seen.values()]
+        return all_rows(self._run_dir().records(), reported)
 
     def _run_dir(self) -> RunDir:
         from pytest_ale.record import RunDir

@@ -138,13 +138,12 @@ def trials(rows: list[Row]) -> Trials | None:
     """pass@1, pass@k (any of k passes; unbiased for k trials each), and the mean's interval."""
     instances: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        if row.score is not None:
-            instances[row.task, row.variant].append(row)
+        instances[row.task, row.variant].append(row)
     k = max((len(group) for group in instances.values()), default=0)
-    if k < 2:
-        return None
     groups = list(instances.values())
-    means = [statistics.fmean(_scores(group)) for group in groups]
+    means = [statistics.fmean(scores) for group in groups if (scores := _scores(group))]
+    if k < 2 or not means:
+        return None
     firsts = [statistics.fmean(row.passed for row in group) for group in groups]
     low, high = interval(means)
     any_passed = [any(row.passed for row in group) for group in groups]

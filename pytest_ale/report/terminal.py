@@ -5,6 +5,9 @@ Reads a tally's rows; writes nothing itself.
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from pytest_ale.record import RunDir
 from pytest_ale.report.tally import Line, Row, line, lines, trials, unscored
 from pytest_ale.taxonomy import CLUSTERS, TIERS
@@ -43,14 +46,16 @@ def verdict(rows: list[Row], least: float | None, unscored_status: int) -> list[
 def kept_and_left(run_dir: RunDir) -> list[str]:
     """Sandboxes that are still there: kept on purpose, or by a fault of their release."""
     text = []
+    runs = run_dir.path.parent
+    where = "" if runs == Path.cwd() / ".ale" else f" --dir={shlex.quote(str(runs))}"
     for entry in run_dir.ledger.entries().values():
         if entry.state == "kept":
             text.append(
-                f"kept {entry.lease} ({entry.label}): enter it by `ale shell {entry.lease}`,"
-                f" remove it by `ale reap {entry.lease}`"
+                f"kept {entry.lease} ({entry.label}): enter it by `ale shell {entry.lease}{where}`,"
+                f" remove it by `ale reap {entry.lease}{where}`"
             )
         elif entry.state == "fault":
-            text.append(f"not released {entry.lease}: {entry.message}; try `ale reap`")
+            text.append(f"not released {entry.lease}: {entry.message}; try `ale reap{where}`")
     return text
 
 

@@ -8,7 +8,11 @@ from random import Random
 from genome import BASES, Genome, noise
 from model import Edit, Effect, View, equivalents, minimal, views
 
-TRIES = 60_000
+TRIES = 40_000
+
+
+class NoRoom(Exception):
+    """A genome has no place left for something that the case must hold."""
 
 
 @dataclass
@@ -62,7 +66,7 @@ class Case:
         high = max(e.pos + len(e.ref) for e in spots) + margin
         contig = len(self.genome.contigs[edit.chrom])
         apart = all(c != edit.chrom or high <= a or b <= low for c, a, b in self.used)
-        return apart and 12 <= low and high <= contig - 12
+        return apart and low >= 12 and high <= contig - 12
 
     def take(self, *edits: Edit) -> None:
         for edit in edits:
@@ -100,7 +104,7 @@ class Case:
             if want(effect) and not effect.odd and more(view, edit) and self.sound(edit):
                 self.take(edit)
                 return edit
-        raise ValueError("no such variant in this genome")
+        raise NoRoom("no such variant in this genome")
 
     # -- calling -------------------------------------------------------------------------------
 
@@ -309,10 +313,12 @@ def spliced(case: Case, strand: str) -> None:
     case.call(case.find(genes, insertion(2, copy=True), term("intron_variant"), moves))
 
 
-def codon_edits(case: Case, want: Callable[[list[Effect], Effect], bool]) -> list[Edit]:
+def codon_edits(
+    case: Case, genes: list[View], want: Callable[[list[Effect], Effect], bool]
+) -> list[Edit]:
     """Two substitutions in one codon of one gene, and what they make together."""
     for _ in range(TRIES):
-        view = case.rng.choice(case.mane())
+        view = case.rng.choice(genes)
         coding = view.transcript.coding
         start = 3 * case.rng.randint(2, len(coding) // 3 - 3)
         spots = sorted(coding[start : start + 3])
@@ -328,7 +334,7 @@ def codon_edits(case: Case, want: Callable[[list[Effect], Effect], bool]) -> lis
         if want([view.effect(e) for e in edits], view.effect(both_edits)):
             case.take(both_edits)
             return edits
-    raise ValueError("no such codon")
+    raise NoRoom("no such codon")
 
 
 def together(case: Case, edits: list[Edit]) -> Edit:
@@ -357,6 +363,7 @@ def false_stop(alone: list[Effect], joint: Effect) -> bool:
 
 def pairs(case: Case) -> None:
     """Neighbouring substitutions, on one chromosome copy or not."""
+    genes = case.mane("chr1") + case.mane("chr7")
     for gts, wish in (
         (("0|1", "0|1"), hidden_stop),
         (("1|0", "1|0"), false_stop),
@@ -366,21 +373,19 @@ def pairs(case: Case) -> None:
         (("1/1", "0/1"), differs),
         (("0|1", "1|1"), differs),
     ):
-        _pair(case, codon_edits(case, wish), gts)
-    _two_phase_sets(case, codon_edits(case, false_stop))
+        _pair(case, codon_edits(case, genes, wish), gts)
+    _two_phase_sets(case, codon_edits(case, genes, false_stop))
+    for wish in (hidden_stop, differs) if case.mane("chrM") else ():
+        edits = codon_edits(case, case.mane("chrM"), wish)
+        records = [case.write([edit], "1") for edit in edits]
+        case.report(together(case, edits), records, "hap")
 
 
 def _pair(case: Case, edits: list[Edit], gts: tuple[str, str]) -> None:
-    chrom = edits[0].chrom
-    if chrom == "chrM":
-        gts = ("1", "1")
     ps = case.new_phase()
-    first, second = (case.write([e], gt, ps) for e, gt in zip(edits, gts, strict=True))
-    joint, records = together(case, edits), [first, second]
-    hom = [set(gt) <= {"1", "|", "/"} for gt in gts]
-    if chrom == "chrM":
-        case.report(joint, records, "hap")
-    elif all(hom):
+    records = [case.write([e], gt, ps) for e, gt in zip(edits, gts, strict=True)]
+    joint, hom = together(case, edits), [set(gt) <= {"1", "|", "/"} for gt in gts]
+    if all(hom):
         case.report(joint, records, "hom")
     elif any(hom):
         # the homozygous one is on the other copy as well, there alone
@@ -394,13 +399,8 @@ def _pair(case: Case, edits: list[Edit], gts: tuple[str, str]) -> None:
 
 
 def _two_phase_sets(case: Case, edits: list[Edit]) -> None:
-    mito = edits[0].chrom == "chrM"
     for edit in edits:
-        record = case.write([edit], "1" if mito else "0|1")
-        if not mito:
-            case.report(edit, [record], "het")
-    if mito:
-        case.report(together(case, edits), case.records[-2:], "hap")
+        case.report(edit, [case.write([edit], "0|1")], "het")
 
 
 def next_codons(case: Case) -> None:
@@ -419,7 +419,7 @@ def next_codons(case: Case) -> None:
             for part in parts:
                 case.report(part, [case.write([part], "0|1", ps)], "het")
             return
-    raise ValueError("no two codons side by side")
+    raise NoRoom("no two codons side by side")
 
 
 def crowded(case: Case) -> None:
@@ -428,7 +428,7 @@ def crowded(case: Case) -> None:
     for gt in ("1/2", "1/2", "0/2", "1/1"):
         one = case.find(genes, deletion(1), term("frameshift_variant"))
         contig = case.genome.contigs[one.chrom]
-        near = [e for e in equivalents(case.genome, one)]
+        near = equivalents(case.genome, one)
         at = min(e.pos for e in near) - 3
         other = Edit(one.chrom, at, contig[at], next(b for b in BASES if b != contig[at]))
         if not case.clear(other) or not case.effects(other):

@@ -1,6 +1,7 @@
 """A small genome with genes made to order: reference sequence, transcripts, their files."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -78,10 +79,17 @@ def cuts(rng: Random, message: str, first: int, last: int, count: int) -> list[i
     """Places to cut a message: after a G; the second piece is a whole number of codons."""
     while True:
         step = (last - first) // (count + 1)
-        wanted = [first + step * n + rng.randint(-step // 4, step // 4) for n in range(1, count + 1)]
+        wanted = [
+            first + step * n + rng.randint(-step // 4, step // 4) for n in range(1, count + 1)
+        ]
         found = [next(p for p in range(w, last) if message[p - 1] == "G") for w in wanted]
-        lengths = [b - a for a, b in zip(found, found[1:], strict=False)]
-        if lengths and lengths[0] % 3 == 0 and all(x % 3 for x in lengths[1:]) and min(lengths) > 50:
+        lengths = [b - a for a, b in pairwise(found)]
+        if (
+            lengths
+            and lengths[0] % 3 == 0
+            and all(x % 3 for x in lengths[1:])
+            and min(lengths) > 50
+        ):
             return found
 
 
@@ -90,7 +98,9 @@ def intron(rng: Random) -> str:
     return "GTAAGC" + middle + "".join(rng.choices("CT", k=12)) + "GCAG"
 
 
-def spliced_gene(rng: Random, name: str, strand: str, *, bare_first: bool, skip: int | None) -> Draft:
+def spliced_gene(
+    rng: Random, name: str, strand: str, *, bare_first: bool, skip: int | None
+) -> Draft:
     """A protein-coding gene of six exons; with `bare_first` the first one is all UTR."""
     five, three = noise(rng, 70) + "GCC", _trailer(rng)
     frame = reading_frame(rng, rng.randint(150, 190), 1, rng.choice(["TAA", "TAG", "TGA"]))
@@ -262,6 +272,7 @@ def mito(rng: Random) -> Genome:
             spliced_gene(rng, "COQR8", "-", bare_first=False, skip=3),
             noncoding_gene(rng, "LINC2205", "+"),
             spliced_gene(rng, "TFBX2", "-", bare_first=False, skip=None),
+            spliced_gene(rng, "MRPK3", "+", bare_first=False, skip=None),
         ],
         240,
     )

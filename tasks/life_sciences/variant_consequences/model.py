@@ -6,19 +6,15 @@ comparing the sequences they give, proteins by translating both messages whole.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 from genome import CODES, Genome, Transcript, letters, reverse
 
 REACH = 70  # how far from itself an indel may have an equivalent description
-THREE = dict(
-    zip(
-        "ACDEFGHIKLMNPQRSTVWY*",
-        (
-            "Ala Cys Asp Glu Phe Gly His Ile Lys Leu Met Asn Pro Gln Arg Ser Thr Val Trp Tyr Ter"
-        ).split(),
-        strict=True,
-    )
-)
+THREE = {
+    one: "AlaCysAspGluPheGlyHisIleLysLeuMetAsnProGlnArgSerThrValTrpTyrTer"[3 * n : 3 * n + 3]
+    for n, one in enumerate("ACDEFGHIKLMNPQRSTVWY*")
+}
 
 
 @dataclass(frozen=True)
@@ -119,13 +115,15 @@ class View:
         one, coding = self.transcript, self.transcript.coding
         for i, p in enumerate(one.bases()):
             self.labels[p] = str(i + 1) if not coding else self._coding_label(i)
-        for a, b in zip(one.exons, one.exons[1:], strict=False):
+        for a, b in pairwise(one.exons):
             step = 1 if one.strand == "+" else -1
             inside = list(range(a[-1] + step, b[0], step))
             for n, p in enumerate(inside, 1):
                 back = len(inside) + 1 - n
                 near_donor = n <= back
-                label = self.labels[a[-1]] + f"+{n}" if near_donor else f"{self.labels[b[0]]}-{back}"
+                label = (
+                    self.labels[a[-1]] + f"+{n}" if near_donor else f"{self.labels[b[0]]}-{back}"
+                )
                 self.labels[p] = label
 
     def _coding_label(self, i: int) -> str:
@@ -222,7 +220,7 @@ class View:
     def _quiet(self, touched: list[int], inserted: bool) -> str:
         """The term for a variant that alters no protein and no canonical splice site."""
         exons, step = self.transcript.exons, 1 if self.transcript.strand == "+" else -1
-        for a, b in zip(exons, exons[1:], strict=False):
+        for a, b in pairwise(exons):
             donor, acceptor = a[-1], b[0]
             for edge, inward in ((donor, -step), (acceptor, step)):
                 exonic = {edge + inward * k for k in range(3)}
@@ -279,9 +277,7 @@ class View:
                 break
         return protein
 
-    def _compare(
-        self, old: str, new: str, change: int, order: list[int], result: Effect
-    ) -> None:
+    def _compare(self, old: str, new: str, change: int, order: list[int], result: Effect) -> None:
         if old == new:
             residue = len(old) if change else (order[0] - self.start) // 3 + 1
             result.protein = f"p.({THREE[old[residue - 1]]}{residue}=)"
@@ -328,9 +324,7 @@ class View:
         if result.first > len(new):
             result.odd = True
 
-    def _stop_distance(
-        self, edit: Edit, new: str, altered: str, at: int, result: Effect
-    ) -> None:
+    def _stop_distance(self, edit: Edit, new: str, altered: str, at: int, result: Effect) -> None:
         if result.consequence not in ("stop_gained", "frameshift_variant") or new[-1] != "*":
             return
         stop_end = self.start + 3 * len(new)
@@ -350,7 +344,9 @@ def protein_name(old: str, new: str) -> str:
             return residues(old, places[-1], places[-1] - size) + "del"
     if size > 0:
         copies = [
-            i for i in range(len(old)) if old[: i + size] + old[i : i + size] + old[i + size :] == new
+            i
+            for i in range(len(old))
+            if old[: i + size] + old[i : i + size] + old[i + size :] == new
         ]
         if copies:
             return residues(old, copies[-1], copies[-1] + size) + "dup"
@@ -379,4 +375,3 @@ def residues(protein: str, start: int, end: int) -> str:
 
 def views(genome: Genome) -> list[View]:
     return [View(genome, one) for one in genome.transcripts]
-
