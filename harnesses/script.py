@@ -47,7 +47,7 @@ class Script(Harness):
             )
         except ExecTimeout as error:
             keep_logs(work, error.stdout, error.stderr)
-            return Ending("timeout", f"the script was still at work after {limit:.3g} s")
+            return Ending("timeout", f"the script was still at work after {round(limit, 1):g} s")
         keep_logs(work, result.stdout, result.stderr)
         if result.returncode:
             return Ending("crashed", f"the script ended with exit status {result.returncode}")

@@ -58,15 +58,14 @@ def broken_tasks(session: pytest.Session) -> set[str]:
 def collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Claim a task's folder, so that nothing walks its data; and clusters, so none is imported."""
     names = set(os.listdir(path))  # noqa: PTH208  # one look instead of four
-    if CARD in names:
-        if MAIN in names or PROMPT in names:
-            # A name that is no UTF-8 is refused; pytest fails over the refusal unless it is clean.
-            folder = TaskFolder.from_parent(parent, path=Path(clean(path)))
-            folder.names = names
-            return folder
-    elif any(path.glob(f"*/{CARD}")):
+    if CARD not in names:
         return pytest.Dir.from_parent(parent, path=path)
-    return None
+    if MAIN not in names and PROMPT not in names:
+        return None
+    # A name that is no UTF-8 is refused; pytest fails over the refusal unless it is clean.
+    folder: TaskFolder = TaskFolder.from_parent(parent, path=Path(clean(path)))
+    folder.names = names
+    return folder
 
 
 class TaskFolder(pytest.Directory):

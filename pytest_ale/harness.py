@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_ale.recording import RecordingSandbox
     from pytest_ale.trajectory import ToolCall
 
-__all__ = ["Agent", "BadAgent", "Ending", "Harness", "Knob", "Work", "parse_agents"]
+__all__ = ["Agent", "BadAgent", "Ending", "Harness", "How", "Knob", "Work", "parse_agents"]
 
 
 class BadAgent(ValueError):
@@ -56,11 +56,14 @@ class Agent:
         return f"{slug[:50]}-{hashlib.sha256(self.label.encode()).hexdigest()[:6]}"
 
 
+How = Literal["done", "timeout", "budget", "crashed", "refused"]
+
+
 @dataclass(frozen=True)
 class Ending:
     """How an agent's work ended: `done`, or what marks its score."""
 
-    outcome: Literal["done", "timeout", "budget", "crashed", "refused"] = "done"
+    outcome: How = "done"
     message: str = ""
 
 

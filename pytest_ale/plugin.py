@@ -166,8 +166,10 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 
 
 def looks_ours(path: Path) -> bool:
-    """Asked of every folder of every project: a task, or a package that may be a cluster."""
-    return exists(f"{path}/card.yaml") or exists(f"{path}/__init__.py")  # noqa: PTH110
+    """Asked of every folder of every project: a task, or a package that is a cluster of tasks."""
+    if exists(f"{path}/card.yaml"):  # noqa: PTH110
+        return True
+    return exists(f"{path}/__init__.py") and any(path.glob("*/card.yaml"))  # noqa: PTH110
 
 
 def _first_task(config: pytest.Config) -> None:

@@ -10,16 +10,25 @@ import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 from pytest_ale.grade import Grade
 from pytest_ale.grading import Built, Grader
-from pytest_ale.harness import Ending, Work
+from pytest_ale.harness import Ending, How, Work
 from pytest_ale.journal import Journal
 from pytest_ale.leases import Lease, Pool, new_lease_id
 from pytest_ale.plan import Plan
 from pytest_ale.recording import RecordingSandbox
-from pytest_ale.sandbox import GraderFault, Sandbox, SandboxError, SandboxLost
+from pytest_ale.sandbox import (
+    ExecTimeout,
+    Fault,
+    GraderFault,
+    Sandbox,
+    SandboxError,
+    SandboxLost,
+)
 from pytest_ale.task import render
+from pytest_ale.text import shown
 from pytest_ale.trees import remove
 
 __all__ = ["Steps"]
@@ -63,10 +72,16 @@ class Steps:
 
     def run(self) -> Ending:
         """Let the harness work until it is done; its own failings are endings, not faults."""
+        work = self._work()
         try:
-            return self._plan.harness.run(self._work())
+            ending = self._plan.harness.run(work)
         except SandboxError as error:  # the machine works and says no: the agent's to handle
-            return Ending("crashed", f"{type(error).__name__}: {error}")
+            late = isinstance(error, ExecTimeout) and time.monotonic() >= work.deadline
+            return Ending("timeout" if late else "crashed", f"{type(error).__name__}: {error}")
+        if not (isinstance(ending, Ending) and ending.outcome in get_args(How)):
+            said = f"agent {self._plan.agent.harness}: run() returned {shown(ending, repr)}"
+            raise Fault(f"{said}; allowed: Ending({' | '.join(map(repr, get_args(How)))})")
+        return ending
 
     def _work(self) -> Work:
         plan, sandbox = self._plan, self.sandbox

@@ -80,8 +80,9 @@ class Project:
         given = dict(CARD) | changes
         folder = self.path / "tasks" / str(given["cluster"] or "legal") / name
         folder.mkdir(parents=True, exist_ok=True)
-        text = card if isinstance(card, str) else yaml.safe_dump(card or _present(given), sort_keys=False)
-        (folder / "card.yaml").write_text(text)
+        if not isinstance(card, str):
+            card = yaml.safe_dump(card or _present(given), sort_keys=False)
+        (folder / "card.yaml").write_text(card)
         (folder / "main.py").write_text(dedent(main))
         if prompt is not None:
             (folder / "prompt.md").write_text(prompt)
@@ -103,6 +104,11 @@ class Project:
         """The lines of results.jsonl of the last run."""
         text = (self.runs[-1] / "results.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
+
+    def attempt(self, **wanted: object) -> Path:
+        """Folder of the last attempt in the last run whose record holds what is wanted."""
+        found = [record for record in self.results if wanted.items() <= record.items()]
+        return self.runs[-1] / str(found[-1]["path"])
 
 
 def _present(card: Mapping[str, object]) -> dict[str, object]:

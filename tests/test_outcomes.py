@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import indent
 
 import pytest
-from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
+from junitparser import JUnitXml, Properties, TestCase
 
 from .conftest import Project
 
@@ -24,7 +21,8 @@ class Actor(Harness):
 
     def run(self, work):
         word = ["sh", "-c", '. "$ALE_PROMPT_FILE"']
-        match work.sandbox.exec(word, env=work.env).returncode:
+        limit = None if work.task == "legal/stubborn" else work.left
+        match work.sandbox.exec(word, env=work.env, timeout=limit).returncode:
             case 41: return Ending("budget", "3 $ are spent")
             case 42: return Ending("refused", "I would rather not")
             case 43: raise HarnessFault("the program is not there")
@@ -60,7 +58,7 @@ class Told:
 
     @property
     def properties(self) -> dict[str, str]:
-        return {p.name: p.value for p in self.case.properties()}
+        return {str(p.name): str(p.value) for p in self.case.child(Properties) or ()}
 
     @property
     def junit(self) -> str:
@@ -80,11 +78,6 @@ def told(project: Project, result: pytest.RunResult) -> dict[str, Told]:
     return found
 
 
-@pytest.fixture(scope="module")
-def module_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("outcomes")
-
-
 def test_every_row_of_the_outcome_table(project: Project) -> None:
     project.pytester.makeconftest(ACTOR)
     rows: dict[str, tuple[str, dict[str, object]]] = {
@@ -92,7 +85,7 @@ def test_every_row_of_the_outcome_table(project: Project) -> None:
         "enough": (ONE, {"pass_at": 0.5}),
         "failed": (ONE, {}),
         "late": (f"{ONE}; sleep 60", {"timeout_s": 1}),
-        "late_and_right": (f"{BOTH}; sleep 60", {"timeout_s": 1}),
+        "stubborn": (f"{BOTH}; sleep 60", {"timeout_s": 1}),
         "spent": (f"{ONE}; exit 41", {}),
         "refused": ("exit 42", {}),
         "crashed": ("exit 45", {}),
@@ -106,13 +99,13 @@ def test_every_row_of_the_outcome_table(project: Project) -> None:
     result = project.run(
         "tasks", "--ale-agent=actor", "--ale-retries=0", "--junitxml=r.xml", "-Werror", "-v", "-rs"
     )
-    told_of = told(project, result)
-    assert {name: (t.record["outcome"], t.record["score"], t.junit) for name, t in told_of.items()} == {
+    found = told(project, result)
+    assert {n: (t.record["outcome"], t.record["score"], t.junit) for n, t in found.items()} == {
         "passed": ("scored", 1.0, ""),
         "enough": ("scored", 0.5, ""),
         "failed": ("scored", 0.5, "Failure"),
         "late": ("timeout", 0.5, "Failure"),
-        "late_and_right": ("timeout", 1.0, ""),
+        "stubborn": ("timeout", 1.0, ""),
         "spent": ("budget", 0.5, "Failure"),
         "refused": ("refused", 0.0, "Failure"),
         "crashed": ("crashed", 0.0, "Failure"),
@@ -123,35 +116,33 @@ def test_every_row_of_the_outcome_table(project: Project) -> None:
     }
     result.assert_outcomes(passed=3, failed=5, errors=3, skipped=1)
     assert result.ret == 6
-    for name, each in told_of.items():
+    for each in found.values():
         check_properties(each)
-        assert each.properties["ale.run_dir"].endswith(f"legal/{name}/base/actor/trial-1/attempt-1")
-    assert "ale.score" not in told_of["buggy"].properties
-
-    said = {name: each.block for name, each in told_of.items()}
-    assert "the agent ended with timeout: " in said["late"]
-    assert "did not end within 1 s" in said["late"]
-    assert "the agent ended with budget: 3 $ are spent" in said["spent"]
-    assert "the agent ended with refused: I would rather not" in said["refused"]
-    assert "the agent ended with crashed: ExecFailed: 'exit 1' ended with" in said["crashed"]
-    assert "infrastructure fault in phase run, no score: the program is not there\n" in said["not_launched"]
-    assert "no score: KeyError: 'a bug'\n" in said["buggy"]
-    assert "Traceback" in said["buggy"]  # a bug is somebody's to mend
-    assert "in phase run, no score: agent actor's run() returned 'done' (str)" in said["no_ending"]
-    assert "failed: b (weight 1)\n    there is no b" in said["failed"]
+    said = {name: each.block for name, each in found.items()}
+    for name, line in {
+        "failed": "failed: b (weight 1)\n    there is no b",
+        "late": "the agent ended with timeout: ExecTimeout: 'sh -c '",
+        "spent": "the agent ended with budget: 3 $ are spent",
+        "refused": "the agent ended with refused: I would rather not",
+        "crashed": "the agent ended with crashed: ExecFailed: 'exit 1' ended with exit status 1",
+        "not_launched": "infrastructure fault in phase run, no score: the program is not there\n",
+        "no_ending": "agent actor: run() returned 'done'; allowed: Ending('done' | 'timeout' | ",
+        "buggy": "no score: KeyError: 'a bug'\nTraceback",  # a bug is somebody's to mend
+    }.items():
+        assert line in said[name]
     assert "Traceback" not in "".join(said[name] for name in said if name != "buggy")
     result.stdout.fnmatch_lines(
         [
             "*enough[[]base-actor[]] PASSED 0.500*",
             "*failed[[]base-actor[]] FAILED 0.500*",
-            "SKIPPED *not runnable on provider local: local provider has no desktop",
-            "all                     12       8  0.563        3 (25%)       3 *",
+            "all                     12       8  0.500        3 (25%)       3 *",
             "  4 without a score: 3 infrastructure faults, 1 not runnable here",
             "  1 ended with budget",
             "  1 ended with crashed",
             "  1 ended with refused",
             "  2 ended with timeout",
-            "exit status 6: 3 without a score after infrastructure faults; *",
+            "exit status 6: 3 without a score after infrastructure faults",
+            "SKIPPED *not runnable on provider local: local provider has no desktop",
         ]
     )
     fits_a_terminal(result)
@@ -161,11 +152,12 @@ def check_properties(each: Told) -> None:
     record, properties = each.record, each.properties
     for name in ("outcome", "task", "variant", "agent", "tier", "cluster", "digest"):
         assert properties[f"ale.{name}"] == record[name]
-    assert properties.get("ale.score") == (record["score"] and str(record["score"]) or properties.get("ale.score"))
+    score = properties.get("ale.score")
+    assert score == (None if record["score"] is None else str(record["score"]))
     assert properties["ale.attempts"] == properties["ale.trial"] == "1"
-    assert [name for name in properties if name.startswith("ale.check.")] == [
-        f"ale.check.{check['name']}" for check in record["checks"]  # type: ignore[attr-defined]
-    ]
+    assert properties["ale.run_dir"].endswith(f"/{record['path']}")
+    checks = {name[10:]: value for name, value in properties.items() if "ale.check." in name}
+    assert checks == {check["name"]: check["state"] for check in record["checks"]}  # type: ignore[attr-defined]
 
 
 def fits_a_terminal(result: pytest.RunResult) -> None:

@@ -32,10 +32,11 @@ def verdict(rows: list[Row], least: float | None, unscored_status: int) -> list[
     """Why the exit status is not simply pytest's own."""
     text = []
     if faults := unscored(rows):
-        text.append(
+        text += [
             f"exit status {unscored_status}: {len(faults)} without a score after infrastructure"
-            " faults; --ale-resume=last runs just those"
-        )
+            " faults",
+            "  --ale-resume=last runs just those",
+        ]
     if least is not None:
         mean = line(rows).mean
         against = "none" if mean is None else f"{mean:.3f}"
@@ -50,10 +51,11 @@ def kept_and_left(run_dir: RunDir) -> list[str]:
     where = "" if runs == Path.cwd() / ".ale" else f" --dir={shlex.quote(str(runs))}"
     for entry in run_dir.ledger.entries().values():
         if entry.state == "kept":
-            text.append(
-                f"kept {entry.lease} ({entry.label}): enter it by `ale shell {entry.lease}{where}`,"
-                f" remove it by `ale reap {entry.lease}{where}`"
-            )
+            text += [
+                f"kept {entry.lease} ({entry.label})",
+                f"  enter it by `ale shell {entry.lease}{where}`",
+                f"  remove it by `ale reap {entry.lease}{where}`",
+            ]
         elif entry.state == "fault":
             text.append(f"not released {entry.lease}: {entry.message}; try `ale reap{where}`")
     return text

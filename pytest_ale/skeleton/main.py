@@ -63,10 +63,11 @@ def solve(sandbox, params):
     sandbox.exec(command, check=True)
 
 
-@near_miss("cancelled orders counted")
-def cancelled_counted(output):
-    rows = read_csv(output / "total.csv")
-    write(output / "total.csv", [row | {"total": str(int(row["total"]) + 57)} for row in rows])
+@near_miss("one order counted twice")
+def counted_twice(output):
+    first, *others = read_csv(output / "total.csv")
+    first["total"] = str(int(first["total"]) + 57)
+    write(output / "total.csv", [first, *others])
 
 
 @near_miss("a region forgotten")
