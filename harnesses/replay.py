@@ -68,6 +68,8 @@ def _author(path: Path) -> tuple[Harness, Trajectory]:
         author = harness_named(trajectory.agent.name)
     except Unknown as error:
         raise BadAgent(f"{path} was recorded by an agent that is not here: {error}") from None
+    except UnicodeDecodeError as error:
+        raise BadAgent(f"{path} is not a valid trajectory: {error}") from None
     except (OSError, ValueError) as error:
         raise BadAgent(str(error)) from None
     if author.terminal:

@@ -219,10 +219,16 @@ class _Loader(_Base):  # type: ignore[misc, valid-type]
         return mapping
 
 
+MOST_VALUES = 100_000  # in one card: a few aliases of aliases could make billions
+
+
 def load_card(path: Path) -> Card:
     """Read and validate a card, or raise CardError with one line."""
     try:
-        data = yaml.load(path.read_bytes(), _Loader)  # a SafeLoader
+        text = path.read_bytes()
+        data = yaml.load(text, _Loader)  # a SafeLoader
+        if b"&" in text and _unfolded(data, {}) > MOST_VALUES:
+            raise ValueError(f"its aliases unfold to more than {MOST_VALUES} values")
     except yaml.YAMLError as error:
         raise CardError(f"{path}: {_yaml_line(error)}") from None
     except OSError as error:
@@ -235,6 +241,17 @@ def load_card(path: Path) -> Card:
         return Card.model_validate(data)
     except ValidationError as error:
         raise CardError(f"{path}: {_validation_line(error)}") from None
+
+
+def _unfolded(value: object, known: dict[int, int]) -> int:
+    """How many values it is with every alias written out; one that holds itself has no end."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = MOST_VALUES
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_unfolded(part, known) for part in parts)
+    return known[id(value)]
 
 
 def _yaml_line(error: yaml.YAMLError) -> str:

@@ -41,8 +41,8 @@ CARD, MAIN, PROMPT = "card.yaml", "main.py", "prompt.md"
 KNOWN: pytest.StashKey[dict[str, Path]] = pytest.StashKey()
 BROKEN: pytest.StashKey[set[str]] = pytest.StashKey()
 
-# What pytest cuts a node id at, and what neither a terminal line nor execnet can carry.
-UNUSABLE = re.compile(r"\[|::|[\x00-\x1f\x7f]|\\udc")
+# What pytest cuts or changes in a node id, and what no line can carry; `clean` leaves a \\udcXX.
+UNUSABLE = re.compile(r"\[|::|[\x00-\x1f\x7f]|\\udc..|\\")
 
 
 def known_tasks(session: pytest.Session) -> dict[str, Path]:
@@ -92,7 +92,7 @@ class TaskFolder(pytest.Directory):
             raise self._broken(str(error)) from None
 
     def _refuse_path(self) -> None:
-        if bad := UNUSABLE.search(self.nodeid):
+        if bad := UNUSABLE.search(str(self.path).removeprefix(str(self.config.rootpath))):
             raise self._broken(
                 f"{self.path}: {bad[0]!a} in the path of a task; its items could not be named"
                 " on a command line: rename the folder"

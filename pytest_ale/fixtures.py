@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -41,6 +41,9 @@ __all__ = [
     "ale_sandboxes",
     "ale_settings",
 ]
+
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -163,15 +166,28 @@ def ale_run(
 
 
 def _plan(request: pytest.FixtureRequest, settings: Settings) -> Plan:
+    from pytest_ale.harness import Agent
     from pytest_ale.plan import make_plan
-    from pytest_ale.registry import harness_named
+    from pytest_ale.registry import Unknown, harness_named
 
     item = _task_item(request)
-    agent = request.getfixturevalue("ale_agent")
+    agent = _given(request, "ale_agent", Agent)
     program = harness_named(item.agent.harness)  # resume knows the item, not what overrides it
     plan = make_plan(item.task_instance, item.agent, program, item.trial, settings)
-    prompt = request.getfixturevalue("ale_prompt")
-    return replace(plan, agent=agent, harness=harness_named(agent.harness), prompt=prompt)
+    try:
+        harness = harness_named(agent.harness)
+    except Unknown as error:
+        pytest.fail(f"fixture ale_agent: {error}", pytrace=False)
+    prompt = _given(request, "ale_prompt", str)
+    return replace(plan, agent=agent, harness=harness, prompt=prompt)
+
+
+def _given(request: pytest.FixtureRequest, name: str, kind: type[T]) -> T:
+    """The value of a fixture that a conftest may override, if it is of its kind."""
+    value = request.getfixturevalue(name)
+    if not isinstance(value, kind):
+        pytest.fail(f"fixture {name} gives {value!r}; allowed: {kind.__name__}", pytrace=False)
+    return value
 
 
 def _skip_unless_hosted(

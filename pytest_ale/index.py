@@ -44,13 +44,19 @@ class CardIndex:
     def entry(self, path: str) -> CardEntry:
         """The card of a file, validated now or when it was last changed; or CardError."""
         stamp = _stamp(path)
-        known = self._known.get(path)
-        if known and known[0] == stamp:
-            return CardEntry(*known[1])  # type: ignore[arg-type]  # as it was written below
+        if known := self._entry_of(path, stamp):
+            return known
         entry = _validated(Path(path))
         self._known[path] = (stamp, list(vars(entry).values()))
         self._changed = True
         return entry
+
+    def _entry_of(self, path: str, stamp: list[int]) -> CardEntry | None:
+        try:
+            then, values = self._known[path]
+            return CardEntry(*values) if then == stamp else None  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError):  # not there, or not as it was written below
+            return None
 
     def save(self) -> None:
         """Write by rename: workers of one run may all do so."""

@@ -125,6 +125,10 @@ def latest_run(runs: Path) -> Path | None:
     return next((run for run in reversed(found) if any(run.glob("*/"))), None)
 
 
+# Below --ale-dir, too, where pytest may look: an agent must not leave tests that then run here.
+NOTHING_TO_COLLECT = 'collect_ignore_glob = ["*"]\n'
+
+
 class RunDir:
     """`.ale/<run id>/`, made when the first attempt needs it."""
 
@@ -140,10 +144,9 @@ class RunDir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if not (self.path / "run.json").exists():
+                (self.path / ".gitignore").write_text("*\n")
+                (self.path / "conftest.py").write_text(NOTHING_TO_COLLECT)
                 write_atomically(self.path / "run.json", self._description(settings))
-            ignore = self.path.parent / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
         except OSError as error:
             raise RecordFault(
                 f"run directory {self.path} cannot be written: {error.strerror};"

@@ -301,8 +301,9 @@ class Settings:
 
 
 def new_run_id() -> str:
-    """Runs sort by time; the tail keeps two of one second apart."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
+    """Runs sort by time, also those of one second; two random digits keep twins apart."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%d-%H%M%S}-{now.microsecond * 0x10000 // 10**6:04x}{os.urandom(1).hex()}"
 
 
 def read_settings(

@@ -115,6 +115,9 @@ class Steps:
         """Copy the deliverables out and seal them."""
         output = self._journal.output
         refused = self.sandbox.get(self.sandbox.output, output)
+        if output.is_file():
+            output.unlink()
+            refused = [f"{self.sandbox.output!r} was refused: it is a file."]
         output.mkdir(exist_ok=True)
         self._journal.seal(refused)
 

@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = "ATIF-v1.8"
-LONGEST_TEXT = 100_000  # bytes of one recorded text
+LONGEST_TEXT = 1 << 17  # bytes of one recorded text: as many as a word of a command may have
 LONGEST_PATH = 4096  # characters: what is longer is a picture, not where one lies
 DEEPEST = 100  # levels of recorded arguments; pydantic gives up at about 250
 SHOWN = 60  # characters of a wrong value in a problem line

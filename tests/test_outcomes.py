@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_every_row_of_the_outcome_table(project: Project) -> None:
     said = {name: each.block for name, each in found.items()}
     for name, line in {
         "failed": "failed: b (weight 1)\n    there is no b",
-        "late": "the agent ended with timeout: ExecTimeout: 'sh -c '",
+        "late": "the agent ended with timeout: ExecTimeout: 'sh -c ",
         "spent": "the agent ended with budget: 3 $ are spent",
         "refused": "the agent ended with refused: I would rather not",
         "crashed": "the agent ended with crashed: ExecFailed: 'exit 1' ended with exit status 1",
@@ -135,7 +136,7 @@ def test_every_row_of_the_outcome_table(project: Project) -> None:
         [
             "*enough[[]base-actor[]] PASSED 0.500*",
             "*failed[[]base-actor[]] FAILED 0.500*",
-            "all                     12       8  0.500        3 (25%)       3 *",
+            "all *12 *8 *0.500 *3 (25%) *3 * s *-",
             "  4 without a score: 3 infrastructure faults, 1 not runnable here",
             "  1 ended with budget",
             "  1 ended with crashed",
@@ -167,3 +168,89 @@ def fits_a_terminal(result: pytest.RunResult) -> None:
     wide = [line for line in result.outlines[begin:end] if len(line) > 80]
     assert wide == []
     assert "\x1b" not in result.stdout.str()
+
+
+# Deliverables.
+
+OBEYS = '#!/bin/sh\ncd "$ALE_OUTPUT" && . "$ALE_PROMPT_FILE"\n'
+LOOKS = """
+import os, stat
+from pytest_ale import Grade
+
+def evaluate(output):
+    seen = []
+    for top, folders, files in os.walk(output):
+        for name in folders + files:
+            about = os.lstat(os.path.join(top, name))
+            seen.append(f"{os.path.relpath(os.path.join(top, name), output)} {oct(about.st_mode)}")
+    return Grade(1.0, messages=sorted(seen)[:10] + [str(len(seen))])
+"""
+FILE, FOLDER = "0o100444", "0o40555"
+
+# Root reads everything; anybody else is told what they may not.
+LOCKED: tuple[list[str], str] = ([f"a {FILE}", f"b {FOLDER}", f"b/c {FILE}", "3"], "")
+if os.geteuid():
+    LOCKED = ([f"b {FOLDER}", "1"], "/output/a' was refused: Permission denied")
+
+# What the agent does in output/, what the grader then sees, what the record says was refused.
+DELIVERABLES: dict[str, tuple[str, list[str], str]] = {
+    "missing": ("", ["0"], ""),
+    "empty": (": > a", [f"a {FILE}", "1"], ""),
+    "link_to_file": ("ln -s /etc/passwd a", ["0"], "/output/a' was refused: it is a symbolic link"),
+    "link_to_folder": ("ln -s /etc a", ["0"], "/output/a' was refused: it is a symbolic link"),
+    "output_a_link": (
+        "cd ..; rm -r output; ln -s /etc output",
+        ["0"],
+        "/output' was refused: it is a symbolic link",
+    ),
+    "task_a_link": ("cd ~; rm -r task; ln -s / task", ["0"], "'task' in it is a symbolic link"),
+    "output_gone": ("cd ..; rm -r output", ["0"], "/output' was refused: No such file"),
+    "output_a_file": ("cd ..; rm -r output; echo x > output", ["0"], "/output' was refused: it is"),
+    "output_a_fifo": ("cd ..; rm -r output; mkfifo output", ["0"], "/output' was refused: it is a"),
+    "fifo": ("mkfifo a; : > b", [f"b {FILE}", "1"], "/output/a' was refused: it is a FIFO"),
+    "sparse": ("truncate -s 2G a", ["0"], "it has 2147483648 bytes, 1073741824 are allowed"),
+    "newline": (": > 'a\nb'", [f"a\nb {FILE}", "1"], ""),
+    "quotes": (': > "\'\\"\\$(x)"', [f"'\"$(x) {FILE}", "1"], ""),
+    "escape": (": > $(printf '\\033[31mred')", [f"\x1b[31mred {FILE}", "1"], ""),
+    "not_utf8": (": > $(printf 'a\\377')", ["0"], "/output/a\\udcff' was refused: its name is not"),
+    "many": ("seq 25000 | xargs touch", ["19999"], "there are more than 20000 entries"),
+    "deep": ("mkdir -p $(printf 'd/%.0s' $(seq 99))", ["64"], "it lies deeper than 64 folders"),
+    "setuid": (": > a; chmod 6755 a; mkdir b; chmod 1777 b", [f"a {FILE}", f"b {FOLDER}", "2"], ""),
+    "locked": (": > a; mkdir b; : > b/c; chmod 0 a b", *LOCKED),
+    "hard_links": (": > a; ln a b; ln a ../c", [f"a {FILE}", f"b {FILE}", "2"], ""),
+}
+
+
+def test_whatever_is_delivered_is_collected_safely_and_graded(project: Project) -> None:
+    agent = project.path / "agent.sh"
+    agent.write_text(OBEYS)
+    for name, (prompt, _, _) in DELIVERABLES.items():
+        project.task(name, main=LOOKS, prompt=prompt.replace("{", "{{"), checks={})
+    words = ["--ale-agent=script", "--ale-knob", f"path={agent}", "--junitxml=r.xml", "-Werror"]
+    result = project.run("tasks", *words)
+    result.assert_outcomes(passed=len(DELIVERABLES))
+    assert result.ret == 0
+    for name, each in told(project, result).items():
+        _, seen, refused = DELIVERABLES[name]
+        messages, said = list(each.record["messages"]), list(each.record["refused"])  # type: ignore[call-overload]
+        assert messages[-len(seen) :] == seen, name
+        assert (refused in said[0]) if refused else not said, name
+        assert len(said) <= 100
+        check_properties(each)
+    assert "\x1b" not in result.stdout.str()
+
+
+def test_what_was_refused_is_told_where_it_cost_the_score(project: Project) -> None:
+    agent = project.path / "agent.sh"
+    agent.write_text(OBEYS)
+    project.task("link", main=HALVES, checks=TWO, prompt="ln -s /etc/passwd a; touch b; exit 3")
+    words = ["--ale-agent=script", "--ale-knob", f"path={agent}"]
+    result = project.run("tasks", *words)
+    result.stdout.fnmatch_lines(
+        [
+            "score 0.5, passes at 1",
+            "the agent ended with crashed: the script ended with exit status 3",
+            "failed: a (weight 1)",
+            "not taken out: '/home/agent/task/output/a' was refused: it is a symbolic link.",
+        ]
+    )

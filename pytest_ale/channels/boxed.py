@@ -258,7 +258,7 @@ class Boxed:
         with contextlib.suppress(OSError):
             pump.control.send(b"kill")
         pump.run(time.monotonic() + KILL_SECONDS)
-        raise ExecTimeout(f"{shortened(request.argv)} ran longer than {timeout:g} s")
+        raise ExecTimeout(f"{shortened(request.argv)} ran longer than {round(timeout or 0, 2):g} s")
 
     def _status(self, pump: Pump, request: Request) -> int:
         if not pump.reply:

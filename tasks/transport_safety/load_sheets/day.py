@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-FAMILY = ("Aird", "Bjarnason", "Clouston", "Drever", "Eunson", "Flett", "Gray", "Heddle", "Isbister",
-          "Johnston", "Kirkness", "Linklater", "Muir", "Norquay", "Peace", "Rendall", "Sinclair",
-          "Tulloch", "Velzian", "Wishart")  # fmt: skip
+FAMILY = ("Aird", "Bjarnason", "Clouston", "Drever", "Eunson", "Flett", "Gray", "Heddle",
+          "Isbister", "Johnston", "Kirkness", "Linklater", "Muir", "Norquay", "Peace", "Rendall",
+          "Sinclair", "Tulloch", "Velzian", "Wishart")  # fmt: skip
 GIVEN = ("Alex", "Bea", "Chris", "Dana", "Ewan", "Freya", "Glen", "Heidi", "Ian", "Jess", "Kim",
          "Lou", "Mari", "Nick", "Oona", "Pat", "Rory", "Sam", "Tess", "Una")  # fmt: skip
 # the share of a hold that cargo takes, where a kind of flight needs more than usual
@@ -140,7 +141,7 @@ def between(table: list[tuple], mass: float, column: int) -> float:
     """Straight lines between the rows of a table; its ends go on level."""
     if mass <= table[0][0]:
         return table[0][column]
-    for low, high in zip(table, table[1:], strict=False):
+    for low, high in itertools.pairwise(table):
         if mass <= high[0]:
             share = (mass - low[0]) / (high[0] - low[0])
             return low[column] + share * (high[column] - low[column])
@@ -190,9 +191,11 @@ class Day:
         rng, digits = self.rng, self.house["arm_digits"]
         mass, moment = now[0], now[0] * now[1]
         spot = self.house["types"][self.house["fleet"][registration]]
-        for days, what, size in ((-rng.randint(20, 200), "floor panels replaced", 9),
-                                 (rng.randint(10, 90), "life raft fitted", rng.randint(14, 30)),
-                                 (rng.randint(91, 190), "radar removed", -rng.randint(8, 16))):  # fmt: skip
+        for days, what, size in (
+            (-rng.randint(20, 200), "floor panels replaced", 9),
+            (rng.randint(10, 90), "life raft fitted", rng.randint(14, 30)),
+            (rng.randint(91, 190), "radar removed", -rng.randint(8, 16)),
+        ):
             arm = round(rng.uniform(0.6, 1.4) * spot["crew_arm"], digits)
             when = last + dt.timedelta(days=days)
             equipment.append((registration, when.isoformat(), what, size, arm))
@@ -245,6 +248,11 @@ class Day:
         heavy = 2 if kind == "HOLD" else 1
         people = [Passenger("", rng.choice("MMMFFFC"), row, heavy * rng.choice((0, rng.randint(low,
                   high)))) for row in chosen]  # fmt: skip
+        if kind == "TEAM":
+            bulk = self.house["standard"]["M"]
+            extra = bulk // 20, bulk // 4
+            people[:4] = [replace(p, category="M", weighed=bulk + rng.randint(*extra))
+                          for p in people[:4]]  # fmt: skip
         if rng.random() < 0.4:
             people.append(Passenger("", "I", chosen[0], 0))
         return tuple(people)

@@ -12,6 +12,8 @@ ISLES: dict[str, Any] = {
     "fuel_unit": "litres",
     "density": 800,  # thousandths of a kg per litre
     "day": "2026-06-18",
+    "kinds": "OK OK MASS OK RTOM OK MLM HOLD TEAM SEAT OK CG OK MULTI",
+    "masses_text": "adult male 96 kg, adult female 78 kg, child (2 to 11 years) 35 kg",
     "standard": {"M": 96, "F": 78, "C": 35, "I": 0},
     "crew": 85,
     "final_min": 30,
@@ -48,6 +50,9 @@ BUSH: dict[str, Any] = {
     "fuel_unit": "US gallons",
     "density": 6700,
     "day": "2026-11-12",
+    "kinds": "OK RTOM TEAM CG OK MULTI OK MLM OK SEAT OK OK HOLD MASS OK OK",
+    "masses_text": "in summer (1 May to 31 October) adult male 200 lb, adult female 179 lb, child"
+    " (2 to 12 years) 87 lb; in winter 5 lb more for each of them",
     "standard": {"M": 205, "F": 184, "C": 92, "I": 0},
     "crew": 195,
     "final_min": 45,
@@ -74,7 +79,8 @@ BUSH: dict[str, Any] = {
             "trip": (380, 900),
         },
     },
-    "fleet": {"N71TR": "C208B", "N72TR": "C208B", "N904T": "BE99", "N905T": "BE99", "N73TR": "C208B"},
+    "fleet": {"N71TR": "C208B", "N72TR": "C208B", "N904T": "BE99", "N905T": "BE99",
+              "N73TR": "C208B"},
 }  # fmt: skip
 
 OPERATORS = {"isles": ISLES, "bush": BUSH}
