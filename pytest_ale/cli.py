@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 
+PASSED_OVER = ("build", "dist", "node_modules", "venv")  # pytest's norecursedirs
+
+
 class Complaint(Exception):
     """A wrong use of the command: one line, exit status 2."""
 
@@ -130,6 +133,8 @@ def _new(arguments: argparse.Namespace) -> int:
         raise Complaint(f"unknown cluster {cluster!r}; known: {', '.join(CLUSTERS)}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise Complaint(f"task name {name!r}: a name is lower-case letters, digits and _")
+    if name in PASSED_OVER:
+        raise Complaint(f"task name {name!r}: pytest passes over folders of this name")
     folder = Path(arguments.root) / cluster / name
     if folder.exists():
         raise Complaint(f"{folder} exists already")

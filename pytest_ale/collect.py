@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
@@ -165,6 +165,11 @@ class TaskItem(pytest.Function):
         item: Self = super().from_parent(parent, fixtureinfo=seen.info, **given)
         seen.info = seen.info or getattr(item, "_fixtureinfo", None)
         return item
+
+    @property
+    def id(self) -> Any:  # pytest's NodeId, which has no public name
+        """As pytest reads the id back: --lf and --sw look it up among those they wrote down."""
+        return type(super().id).parse(self.nodeid)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, f"{self.task_instance.task.id}[{self.name.partition('[')[2]}"

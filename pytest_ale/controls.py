@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_ale.channels import tree
 from pytest_ale.grade import CheckResult, Grade
 from pytest_ale.grading import Grader
 from pytest_ale.harness import Agent
@@ -20,7 +21,7 @@ from pytest_ale.record import Record, RunDir
 from pytest_ale.registry import harness_named
 from pytest_ale.run import Attempt
 from pytest_ale.sandbox import GraderFault
-from pytest_ale.trees import clone, digest, remove
+from pytest_ale.trees import clone, digest, remove, seal
 
 __all__ = ["Controls"]
 
@@ -56,7 +57,7 @@ class Controls:
             with self._attempt("oracle", number) as again:
                 self._check(f"oracle run {number} scores 1.0", lambda: _perfect(again))
         with self._attempt("nop", 1) as nop:
-            self._check("nop does not pass", lambda: _beaten(nop.perform().passed))
+            self._check("nop does not pass", lambda: _beaten(nop))
         return self._record()
 
     def _examine_grader(self, good: Attempt) -> None:
@@ -70,18 +71,18 @@ class Controls:
 
     def _spoilt(self, good: Attempt, control: str) -> None:
         """Grade a copy of the good output after the control has changed it."""
-        output = Path(tempfile.mkdtemp(prefix="ale-control-"))
+        place = Path(tempfile.mkdtemp(prefix="ale-control-"))
         try:
-            clone(good.folder / "output", output)
-            before = digest(output)
-            self.grader.spoil(self.plan.instance, control, output)
-            if digest(output) == before:
+            clone(good.folder / "output", place / "spoilt")
+            self.grader.spoil(self.plan.instance, control, place / "spoilt")
+            output = _collected(place)
+            if digest(output) == digest(good.folder / "output"):
                 raise Failed("it changed nothing in the output")
             grade = good.grade(output)
             if grade.score >= self.plan.limits.pass_at:
                 raise Failed(f"it passes, with score {grade.score:g}")
         finally:
-            remove(output)
+            remove(place)
 
     @contextmanager
     def _attempt(self, agent: str, number: int) -> Iterator[Attempt]:
@@ -91,7 +92,6 @@ class Controls:
         )
         attempt = Attempt(plan, self.pool, self.grader, self.run_dir)
         try:
-            attempt.prepare()
             yield attempt
         finally:
             attempt.release()
@@ -119,7 +119,17 @@ class Controls:
         return record
 
 
+def _collected(place: Path) -> Path:
+    """What would have been taken out of a sandbox: no links, no devices, sealed."""
+    output = place / "output"
+    tree.copy(tree.Spot(place, ("spoilt",), "output"), tree.Spot.of(output))
+    output.mkdir(exist_ok=True)
+    seal(output)
+    return output
+
+
 def _perfect(oracle: Attempt) -> None:
+    oracle.prepare()
     record = oracle.perform()
     if record.score != 1.0:
         lost = ", ".join(f"{check.name} ({check.state})" for check in record.failed_checks)
@@ -135,8 +145,9 @@ def _same(good: Attempt) -> None:
         raise Failed(f"the score is {first.score!r} first and {second.score!r} then")
 
 
-def _beaten(passed: bool | None) -> None:
-    if passed:
+def _beaten(nop: Attempt) -> None:
+    nop.prepare()
+    if nop.perform().passed:
         raise Failed("an agent that does nothing passes")
 
 

@@ -211,15 +211,12 @@ def _told(item: TaskItem, runner: Runner | None = None) -> Iterator[None]:
     from pytest_ale.collect import fault_line
     from pytest_ale.sandbox import Fault
 
-    said = ""
     try:
         yield
     except Fault as fault:
-        said = fault_line(fault)
-    if said:
         if runner is None:
             item.user_properties += early_fault(item)
-        pytest.fail(said, pytrace=False)
+        raise pytest.fail.Exception(fault_line(fault), pytrace=False) from None
 
 
 def early_fault(item: TaskItem) -> list[tuple[str, object]]:

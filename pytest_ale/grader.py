@@ -123,15 +123,23 @@ def _child(pipe: Connection) -> None:
         answer = {"result": _perform(request, pipe)}
     except BaseException as error:  # sys.exit() in task code, too, is told as what it is
         _give_spare_memory()
-        answer = {"fault": _told(error, folder), "traceback": clean(_traceback(error), 20_000)}
+        answer = {
+            "fault": _told(error, folder),
+            "traceback": clean(_traceback(error, folder), 20_000),
+        }
     with suppress(OSError):
         _send(pipe, answer)
     os._exit(0)
 
 
-def _traceback(error: BaseException) -> str:
-    """Where task code failed; nothing where the message says it all."""
-    return "" if isinstance(error, BadGrade) else "".join(traceback.format_exception(error))
+def _traceback(error: BaseException, folder: str) -> str:
+    """From the task's own first line on; nothing where the message says it all."""
+    trace = error.__traceback__
+    while trace and not trace.tb_frame.f_code.co_filename.startswith(f"{folder}/"):
+        trace = trace.tb_next
+    if trace is None or isinstance(error, BadGrade):
+        return ""
+    return clean("".join(traceback.format_exception(type(error), error, trace)), 20_000)
 
 
 def _told(error: BaseException, folder: str) -> str:

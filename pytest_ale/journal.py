@@ -16,9 +16,10 @@ from pytest_ale.harness import Ending
 from pytest_ale.leases import Pool, append_line
 from pytest_ale.plan import Plan
 from pytest_ale.record import Record, RunDir
+from pytest_ale.recorder import Recorder
 from pytest_ale.sandbox import RecordFault
 from pytest_ale.text import clean
-from pytest_ale.trajectory import Recorder, dump
+from pytest_ale.trajectory import dump
 from pytest_ale.trees import files, seal
 
 __all__ = ["Journal", "sums"]

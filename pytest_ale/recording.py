@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_ale.recorder import Recorder
 from pytest_ale.sandbox import Desktop, ExecResult, Fault, Sandbox, SandboxError
 from pytest_ale.text import clean
-from pytest_ale.trajectory import Recorder
 
 __all__ = ["RecordingSandbox"]
 

@@ -6,6 +6,7 @@ Imports no task code and knows nothing of pytest.
 from __future__ import annotations
 
 import hashlib
+import json
 import string
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,22 +97,27 @@ class Instance:
 
 
 def render(template: str, values: Mapping[str, object], where: Path) -> str:
-    """Fill `{inputs}`, `{output}` and `{params.NAME}`; a literal brace is doubled."""
+    """Fill `{inputs}`, `{output}` and `{params.NAME}`; a literal brace is doubled.
+
+    A parameter that is no text is written as JSON.
+    """
     parts = []
     try:
         parsed = list(string.Formatter().parse(template))
     except ValueError as error:
         raise PromptError(f"{where}: {error}; a literal brace is doubled: {{{{ }}}}") from None
-    for literal, name, _, _ in parsed:
+    for literal, name, spec, conversion in parsed:
         parts.append(literal)
         if name is not None:
+            name += f"!{conversion}" * bool(conversion) + f":{spec}" * bool(spec)
             if name not in values:
                 known = ", ".join(f"{{{key}}}" for key in values)
                 raise PromptError(
                     f"{where}: placeholder {{{name}}} does not exist; known: {known};"
                     " a literal brace is doubled"
                 )
-            parts.append(str(values[name]))
+            value = values[name]
+            parts.append(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return "".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""ATIF-v1.8: what an agent did, step by step, as models, a checker and a recorder.
+"""ATIF-v1.8: what an agent did, step by step, as models and a checker.
 
 Knows nothing of harnesses, sandboxes or runs, and imports nothing of ours.
 
@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -41,7 +39,6 @@ __all__ = [
     "Metrics",
     "Observation",
     "ObservationResult",
-    "Recorder",
     "Step",
     "SubagentTrajectoryRef",
     "ToolCall",
@@ -52,9 +49,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = "ATIF-v1.8"
-LONGEST_TEXT = 1 << 17  # bytes of one recorded text: as many as a word of a command may have
 LONGEST_PATH = 4096  # characters: what is longer is a picture, not where one lies
-DEEPEST = 100  # levels of recorded arguments; pydantic gives up at about 250
 SHOWN = 60  # characters of a wrong value in a problem line
 
 JsonObject = dict[str, JsonValue]
@@ -469,146 +464,3 @@ def _encodable(value: object) -> object:
     if isinstance(value, dict):
         return {_encodable(key): _encodable(item) for key, item in value.items()}
     return [*map(_encodable, value)] if isinstance(value, list | tuple) else value
-
-
-# --- while an agent works
-
-
-class Recorder:
-    """Build a trajectory step by step, from any thread, of whatever text an agent produces."""
-
-    def __init__(
-        self, agent_name: str, version: str, model: str | None = None, session_id: str | None = None
-    ) -> None:
-        self._agent = Agent(name=agent_name, version=version, model_name=model)
-        self._session_id = session_id
-        self._steps: list[Step] = []
-        self._call_ids: set[str] = set()
-        self._lock = threading.Lock()
-
-    def user(self, message: str | Sequence[ContentPart], **more: object) -> int:
-        """Append what the agent was told; `more` are other fields of Step. Return the step's id."""
-        return self._append({"source": "user", "message": message, **more})
-
-    def system(self, message: str | Sequence[ContentPart], **more: object) -> int:
-        """Append what the machinery said; `more` are other fields of Step."""
-        return self._append({"source": "system", "message": message, **more})
-
-    def agent(
-        self,
-        message: str | Sequence[ContentPart] = "",
-        *,
-        tool_calls: Sequence[ToolCall] = (),
-        results: Sequence[ObservationResult] = (),
-        **more: object,
-    ) -> int:
-        """Append one turn of the agent with its calls and their results."""
-        fields: dict[str, object] = {"source": "agent", "message": message, **more}
-        if tool_calls:
-            fields["tool_calls"] = tool_calls
-        if results:
-            fields["observation"] = {"results": results}
-        return self._append(fields)
-
-    def tool(
-        self,
-        name: str,
-        arguments: Mapping[str, object],
-        result_text: str,
-        *,
-        started: datetime | float | None = None,
-        seconds: float | None = None,
-        extra: Mapping[str, object] | None = None,
-    ) -> str:
-        """Append a turn of one call and its result; return the call's id.
-
-        ATIF has no place for how long a call took, so `seconds` joins the result's `extra`.
-        """
-        known = {} if seconds is None else {"seconds": round(seconds, 3)}
-        result = {"content": result_text, "extra": {**known, **(extra or {})} or None}
-        call = {"function_name": name, "arguments": arguments}
-        with self._lock:
-            call_id = self._free_call_id()
-            fields = {
-                "source": "agent",
-                "message": "",
-                "timestamp": started,
-                "tool_calls": [{"tool_call_id": call_id, **call}],
-                "observation": {"results": [{"source_call_id": call_id, **result}]},
-            }
-            self._append_locked(fields)
-        return call_id
-
-    def finish(
-        self, metrics: FinalMetrics | None = None, *, notes: str | None = None
-    ) -> Trajectory:
-        """Return what was recorded so far; the recorder stays open."""
-        with self._lock:
-            steps = tuple(self._steps)
-        if not steps:
-            raise ValueError("nothing was recorded; a trajectory has at least one step")
-        final = (metrics or FinalMetrics()).model_copy(update={"total_steps": len(steps)})
-        return Trajectory(
-            agent=self._agent,
-            steps=steps,
-            session_id=self._session_id,
-            notes=notes,
-            final_metrics=final,
-        )
-
-    def _append(self, fields: Mapping[str, object]) -> int:
-        with self._lock:
-            return self._append_locked(fields)
-
-    def _append_locked(self, fields: Mapping[str, object]) -> int:
-        number = len(self._steps) + 1
-        plain = {key: _recordable(value) for key, value in fields.items()}
-        plain |= {"step_id": number, "timestamp": _stamp(fields.get("timestamp"))}
-        step = Step.model_validate(plain)
-        self._steps.append(step)
-        self._call_ids.update(call.tool_call_id for call in step.tool_calls or ())
-        return number
-
-    def _free_call_id(self) -> str:
-        numbers = itertools.count(len(self._call_ids) + 1)
-        return next(i for i in map("ale_call_{}".format, numbers) if i not in self._call_ids)
-
-
-def _stamp(when: object) -> str:
-    """Return a time (datetime, seconds since 1970, ISO 8601, or now) in UTC, with milliseconds.
-
-    A time without a zone is taken for UTC: it comes from a sandbox, whose zone is not ours.
-    """
-    if isinstance(when, str):
-        when = datetime.fromisoformat(when.replace("Z", "+00:00"))
-    elif isinstance(when, int | float):
-        when = datetime.fromtimestamp(when, UTC)
-    moment = when if isinstance(when, datetime) else datetime.now(UTC)
-    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _recordable(value: object, depth: int = 0) -> object:
-    """Return JSON data for whatever was said: a record must not fail over an odd argument."""
-    if depth > DEEPEST:
-        return "[nested too deeply]"
-    if isinstance(value, BaseModel):
-        value = value.model_dump(exclude_none=True)
-    if isinstance(value, Mapping):
-        return {_cut(str(key)): _recordable(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_recordable(item, depth + 1) for item in value]
-    plain = value is None or isinstance(value, int)
-    if plain or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return _cut(value if isinstance(value, str) else str(value))
-
-
-def _cut(text: str) -> str:
-    """Return a text of at most LONGEST_TEXT bytes: a long one loses its middle, and says so."""
-    data = text.encode("utf-8", "backslashreplace")
-    if len(data) <= LONGEST_TEXT:
-        return data.decode("utf-8")
-    half = (LONGEST_TEXT - 100) // 2  # leaves room for the line between
-    head, tail = (part.decode("utf-8", "ignore") for part in (data[:half], data[-half:]))
-    return f"{head}\n[{len(data) - 2 * half} bytes cut here]\n{tail}"

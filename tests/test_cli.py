@@ -61,7 +61,7 @@ def test_a_new_task_is_sound(project: Project, monkeypatch: pytest.MonkeyPatch) 
     assert sum(name.startswith("cheat: ") for name in names) >= 1
 
 
-@pytest.mark.parametrize("name", ["on", "null", "yes", "true", "title", "canary", "x1", "_"[:0] + "o"])
+@pytest.mark.parametrize("name", ["on", "null", "yes", "true", "title", "x1"])
 def test_a_new_task_may_be_called_what_yaml_takes_for_something_else(
     place: Path, name: str
 ) -> None:
@@ -125,7 +125,7 @@ def test_doctor_says_what_there_is(place: Path, capsys: Capture) -> None:
 def test_doctor_says_what_to_install_for_more(
     place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [Path(sys.executable).with_name("ale"), "doctor"]
+    words = [str(Path(sys.executable).with_name("ale")), "doctor"]
     done = subprocess.run(words, env={"PATH": ""}, capture_output=True, text=True)
     assert done.returncode == 0
     assert "local: bwrap: there is no bwrap on PATH\n" in done.stdout

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ale.channels import boxing
 from pytest_ale.providers import local
 from pytest_ale.providers.local import MODES, LocalProvider, LocalSandbox
 from pytest_ale.sandbox import (
@@ -39,7 +40,7 @@ Maker = Callable[..., LocalSandbox]
 
 
 def available(mode: str) -> str:
-    why = local.probe(mode)
+    why = boxing.probe(mode)
     if why:
         pytest.skip(f"no mode {mode} here: {why}")
     return mode
@@ -47,7 +48,7 @@ def available(mode: str) -> str:
 
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(local.MODE_VARIABLE, request.param)
+    monkeypatch.setenv(boxing.MODE_VARIABLE, request.param)
     return available(request.param)
 
 
@@ -107,7 +108,7 @@ def wait_until(what: Callable[[], object], seconds: float = 5) -> bool:
 def test_the_agent_sees_what_is_named_and_no_more(box: LocalSandbox) -> None:
     roots = set(run(box, "import os; print(*os.listdir('/'), sep='\\n')").split("\n"))
     named = {"bin", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "proc", "sbin"}
-    prefix = {local.base_prefix().parts[1]}
+    prefix = {boxing.base_prefix().parts[1]}
     assert roots <= named | {"tmp", "usr", "run"} | prefix
     assert box.exec("ls /home").stdout == "agent\n"
     assert box.exec("find /run 2>/dev/null -type f").stdout in ("", "/run/ale/init.py\n")
@@ -120,8 +121,8 @@ def test_the_agent_sees_what_is_named_and_no_more(box: LocalSandbox) -> None:
 def test_of_other_homes_only_the_way_to_python_is_seen(box: LocalSandbox) -> None:
     for folder in (Path("/root"), Path.home()):
         inside = set(box.exec(["ls", "-A", str(folder)]).stdout.split())
-        if local.base_prefix().is_relative_to(folder):
-            assert inside == {local.base_prefix().relative_to(folder).parts[0]}
+        if boxing.base_prefix().is_relative_to(folder):
+            assert inside == {boxing.base_prefix().relative_to(folder).parts[0]}
         else:
             assert not inside
 
@@ -129,9 +130,9 @@ def test_of_other_homes_only_the_way_to_python_is_seen(box: LocalSandbox) -> Non
 @only_boxed
 def test_of_etc_only_a_few_files_are_seen(box: LocalSandbox) -> None:
     seen = set(box.exec("ls -A /etc").stdout.split())
-    assert seen <= {name.split("/")[0] for name in local.ETC} | set(local.ETC_OURS)
+    assert seen <= {name.split("/")[0] for name in boxing.ETC} | set(boxing.ETC_OURS)
     assert box.exec("ls -A /etc/ssl").stdout.split() in ([], ["certs"])
-    assert box.exec("cat /etc/passwd").stdout == local.ETC_OURS["passwd"]
+    assert box.exec("cat /etc/passwd").stdout == boxing.ETC_OURS["passwd"]
 
 
 @only_boxed
@@ -270,7 +271,7 @@ def test_hidden_paths_are_masked(make: Maker) -> None:
 @only_boxed
 def test_nothing_outside_the_own_folders_can_be_written(box: LocalSandbox) -> None:
     tops = ["/", "/etc", "/usr", "/usr/bin", "/dev", "/dev/pts", "/home", "/proc", "/proc/sys"]
-    for top in [*tops, str(local.base_prefix())]:
+    for top in [*tops, str(boxing.base_prefix())]:
         assert box.exec(["touch", f"{top}/x"]).returncode != 0, top
     for top in ("/tmp", "/home/agent", "/dev/shm"):
         assert box.exec(["touch", f"{top}/x"]).returncode == 0, top
@@ -811,7 +812,7 @@ def test_what_it_cannot_host_it_says(spec: SandboxSpec, why: str) -> None:
 
 
 def test_an_agent_is_not_let_loose_unboxed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(local.MODE_VARIABLE, "none")
+    monkeypatch.setenv(boxing.MODE_VARIABLE, "none")
     said = LocalProvider().refuses(SandboxSpec(), trusted=False)
     assert said is not None
     for word in ("bubblewrap", "unprivileged user namespaces", "--ale-unsafe-local"):
@@ -828,20 +829,21 @@ def test_an_agent_is_let_loose_in_a_box(mode: str) -> None:
 
 
 def test_where_nothing_works_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(local.MODE_VARIABLE, raising=False)
-    monkeypatch.setattr(local, "probe", lambda mode: None if mode == "none" else "no luck")
+    monkeypatch.delenv(boxing.MODE_VARIABLE, raising=False)
+    for module in (boxing, local):
+        monkeypatch.setattr(module, "probe", lambda mode: None if mode == "none" else "no luck")
     assert LocalProvider().mode == "none"
     assert LocalProvider().refuses(SandboxSpec(), trusted=False)
     assert "apt-get install bubblewrap" in LocalProvider().preflight()[-1]
-    monkeypatch.setenv(local.MODE_VARIABLE, "unshare")
+    monkeypatch.setenv(boxing.MODE_VARIABLE, "unshare")
     said = LocalProvider().refuses(SandboxSpec(), trusted=True)
     assert said is not None
     assert "cannot box by unshare here (no luck)" in said
 
 
 def test_a_broken_mode_is_a_fault_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(local.MODE_VARIABLE, "unshare")
-    monkeypatch.setattr(local, "unshare_command", lambda **_: ["sh", "-c", "echo broken >&2"])
+    monkeypatch.setenv(boxing.MODE_VARIABLE, "unshare")
+    monkeypatch.setattr(boxing, "unshare_command", lambda **_: ["sh", "-c", "echo broken >&2"])
     lease = f"test-{uuid.uuid4().hex}"
     with pytest.raises(ProviderFault, match="broken"):
         LocalProvider().create(lease, SandboxSpec())
@@ -852,13 +854,13 @@ def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProviderFault, match=r"letters, digits and \._- only"):
         LocalProvider().create("../up", SandboxSpec())
     LocalProvider().destroy("never-made")
-    monkeypatch.setenv(local.MODE_VARIABLE, "docker")
+    monkeypatch.setenv(boxing.MODE_VARIABLE, "docker")
     with pytest.raises(ProviderFault, match="=docker: it may be bwrap, unshare, none"):
         LocalProvider().refuses(SandboxSpec(), trusted=True)
 
 
 def test_a_lease_is_created_once(make: Maker, mode: str) -> None:
-    lease = next(iter([make()]))._root.name.removeprefix(local.PREFIX)
+    lease = next(iter([make()]))._root.name.removeprefix(boxing.PREFIX)
     with pytest.raises(ProviderFault, match="File exists"):
         LocalProvider().create(lease, SandboxSpec())
     assert local.directory(lease).exists()

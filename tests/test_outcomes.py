@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from junitparser import JUnitXml, Properties, TestCase
@@ -75,7 +74,7 @@ def told(project: Project, result: pytest.RunResult) -> dict[str, Told]:
     for case in next(iter(JUnitXml.fromfile(str(project.path / "r.xml")))):
         name = str(case.name).partition("[")[0]
         block = next((text for key, text in shown.items() if f"/{name}[" in key), "")
-        found[name] = Told(case, records[name], block)
+        found[name] = Told(case, records[name], re.split("(?m)^- generated|^={9}", block)[0])
     return found
 
 
@@ -254,3 +253,228 @@ def test_what_was_refused_is_told_where_it_cost_the_score(project: Project) -> N
             "not taken out: '/home/agent/task/output/a' was refused: it is a symbolic link.",
         ]
     )
+
+
+# Broken tasks among sound ones: an error each, one line, and the others run.
+
+FINE = "def evaluate(): return 1.0\n"
+SOLVED = "def solve(): pass\n"
+BROKEN: dict[str, tuple[str, str]] = {
+    "no_evaluate": (
+        SOLVED,
+        "build, no score: build() of legal/no_evaluate: main.py has no function evaluate(); it is"
+        " required",
+    ),
+    "no_solve": (
+        FINE,
+        "build, no score: legal/no_solve: main.py has no solve(); the oracle needs it",
+    ),
+    "asks": (
+        FINE + "def solve(output): pass\n",
+        "build, no score: build() of legal/asks: solve() asks for 'output', which it may not have;"
+        " it may ask for sandbox, params",
+    ),
+    "build_hangs": (
+        FINE + SOLVED + "def build():\n    while True: pass\n",
+        "build, no score: build() of legal/build_hangs did not end within 3 s",
+    ),
+    "setup_raises": (
+        FINE + SOLVED + "def setup(sandbox): sandbox.exec('exit 7', check=True)\n",
+        "stage, no score: setup() of legal/setup_raises: raised ExecFailed: 'exit 7' ended with"
+        " exit status 7 (main.py:3)",
+    ),
+    "nan": (
+        "def evaluate(): return float('nan')\n" + SOLVED,
+        "grade, no score: evaluate() of legal/nan: evaluate() returned nan (float); allowed: a"
+        " number from 0 to 1",
+    ),
+    "loops": (
+        "def evaluate(): print('so far'); sum(iter(int, 1))\n" + SOLVED,
+        "grade, no score: evaluate() of legal/loops did not end within 2 s; its last output: so"
+        " far",
+    ),
+    "exits": (
+        "import os\ndef evaluate(): os._exit(0)\n" + SOLVED,
+        "grade, no score: evaluate() of legal/exits: its process ended with exit status 0 before it"
+        " answered",
+    ),
+}
+PROMPTS = {
+    "unknown": (
+        "Put it into {outputs}.",
+        "placeholder {outputs} does not exist; known: {inputs}, ",
+    ),
+    "no_param": (
+        "Make {params.n} of {params.m}.",
+        "placeholder {params.m} does not exist; known: ",
+    ),
+    "formatted": ("Put it into {output:>9}.", "placeholder {output:>9} does not exist; known: "),
+    "no_name": ("Write {} to it.", "placeholder {} does not exist; known: "),
+    "unbalanced": ('Write {"a": 1 to it.', "a literal brace is doubled: {{ }}"),
+    "closed": ("Write a} to it.", "a literal brace is doubled: {{ }}"),
+}
+
+
+def test_broken_tasks_are_errors_of_a_line_and_the_others_run(project: Project) -> None:
+    for name, (main, _) in BROKEN.items():
+        project.task(name, main=main, checks={})
+    for name, (prompt, _) in PROMPTS.items():
+        variants = [{"id": "base", "params": {"n": 1}}]
+        project.task(name, main=FINE + SOLVED, prompt=prompt, variants=variants, checks={})
+    project.task("fine", main=FINE + SOLVED, checks={})
+    limits = ["--ale-grade-timeout=2", "--ale-phase-timeout=3"]
+    result = project.run("tasks", "--junitxml=r.xml", "-Werror", *limits)
+    result.assert_outcomes(passed=1, errors=len(BROKEN) + len(PROMPTS))
+    assert result.ret == 6
+    found = told(project, result)
+    for name, (_, line) in BROKEN.items():
+        assert f"\ninfrastructure fault in phase {line}\n" in found[name].block
+    for name, (_, line) in PROMPTS.items():
+        folder = project.path / "tasks/legal" / name
+        assert f"in phase stage, no score: {folder}/prompt.md: " in found[name].block
+        assert line in found[name].block
+    for name in BROKEN.keys() | PROMPTS.keys():
+        assert (found[name].record["outcome"], found[name].record["score"]) == ("fault", None)
+        assert found[name].junit == "Error"
+        assert found[name].record["attempt"] == 1  # another attempt would not cure it
+        assert len(lines_of(found[name])) == 1 or name == "setup_raises"
+    assert lines_of(found["setup_raises"])[2].endswith(
+        'legal/setup_raises/main.py", line 3, in setup'
+    )
+
+
+def lines_of(each: Told) -> list[str]:
+    return each.block.strip().splitlines()
+
+
+def test_a_solve_that_fails_is_graded_on_what_it_left(project: Project) -> None:
+    endings = {
+        "hangs": (
+            "import time; time.sleep(60)",
+            "timeout: solve() of legal/hangs did not end within",
+        ),
+        "hangs_inside": (
+            "sandbox.exec('sleep 60')",
+            "timeout: solve() of legal/hangs_inside did not",
+        ),
+        "raises": (
+            "1 / 0",
+            "crashed: solve() of legal/raises: raised ZeroDivisionError: division by",
+        ),
+        "exits": ("exit()", "crashed: solve() of legal/exits: called sys.exit(None) (main.py:4)"),
+        "killed": (
+            "import os; os.kill(os.getpid(), 9)",
+            "crashed: solve() of legal/killed: its pro",
+        ),
+    }
+    for name, (last, _) in endings.items():
+        solve = f"def solve(sandbox):\n    sandbox.write(sandbox.output + '/a', '')\n    {last}\n"
+        project.task(name, main=f"from sys import exit\n{solve}{HALVES}", checks=TWO, timeout_s=1)
+    result = project.run("tasks")
+    result.assert_outcomes(failed=len(endings))
+    assert [record["score"] for record in project.results] == [0.5] * len(endings)
+    text = result.stdout.str()
+    for _, line in endings.values():
+        assert f"\nthe agent ended with {line}" in text
+
+
+def test_a_prompt_is_filled_and_a_parameter_that_is_no_text_is_json(project: Project) -> None:
+    agent = project.path / "agent.sh"
+    agent.write_text('cp "$ALE_PROMPT_FILE" "$ALE_OUTPUT"\n')
+    params = {"word": "ü {x}", "n": 1.5, "on": True, "none": None, "deep": {"a": [1, {"b": "ü"}]}}
+    variants = [{"id": "base", "params": params}]
+    prompt = (
+        "{params.word} {params.n} {params.on} {params.none} {{{params.deep}}} {output} {inputs}"
+    )
+    project.task(main=FINE, prompt=prompt, variants=variants, checks={})
+    project.run("--ale-agent=script", "--ale-knob", f"path={agent}", "--ale-prompt-suffix=a {b}")
+    (record,) = project.results
+    text = (project.runs[-1] / str(record["path"]) / "output/prompt.md").read_text()
+    home = "/home/agent/task"
+    filled = 'ü {x} 1.5 true null {{"a": [1, {"b": "ü"}]}}'
+    assert text == f"{filled} {home}/output {home}/inputs\n\na {{b}}\n"
+
+
+# Controls.
+
+SPOILT = """
+from pytest_ale import cheat, near_miss
+
+def solve(sandbox):
+    sandbox.write(sandbox.output + "/a", "right")
+
+def evaluate(output, check):
+    with check("a"):
+        assert (output / "a").stat().st_size
+
+@near_miss("raises")
+def raises(output): 1 / 0
+
+@near_miss("changes nothing")
+def changes_nothing(output): (output / "a").read_text()
+
+@cheat("passes")
+def passes(output): (output / "a").write_text("wrong")
+
+@cheat("hangs")
+def hangs():
+    while True: pass
+
+@cheat("links out")
+def links(output):
+    (output / "a").unlink()
+    (output / "a").symlink_to("/etc/passwd")
+
+@cheat("empties")
+def empties(output): (output / "a").unlink()
+"""
+
+
+def test_a_control_that_shows_nothing_fails(project: Project) -> None:
+    project.task("spoilt", main=SPOILT, checks={"a": {}})
+    bare = "def evaluate(output): return float((output / 'a').exists() or 1)\ndef solve(): pass\n"
+    project.task("bare", main=bare, checks={})
+    result = project.run("tasks", "--ale-controls", "--ale-phase-timeout=2")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "failed: has a near miss or a cheat (weight 1)",
+            "    main.py marks no function with @near_miss or @cheat",
+            "failed: nop does not pass (weight 1)",
+            "    an agent that does nothing passes",
+            "raised: near miss: raises does not pass (weight 1)",
+            "    near miss: raises() of legal/spoilt: raised ZeroDivisionError: *(main.py:12)",
+            "failed: near miss: changes nothing does not pass (weight 1)",
+            "    it changed nothing in the output",
+            "failed: cheat: passes does not pass (weight 1)",
+            "    it passes, with score 1",
+            "raised: cheat: hangs does not pass (weight 1)",
+            "    cheat: hangs() of legal/spoilt did not end within 2 s",
+        ]
+    )
+    states = {c["name"]: c["state"] for c in project.results[-1]["checks"]}  # type: ignore[attr-defined]
+    assert states["cheat: empties does not pass"] == "passed"
+    assert states["cheat: links out does not pass"] == "passed"
+
+
+# The exit status.
+
+
+def test_the_exit_status_with_a_least_score(project: Project) -> None:
+    half = HALVES + "def solve(sandbox): sandbox.write(sandbox.output + '/a', '')\n"
+    project.task("half", main=half, checks=TWO)
+    project.task("whole", main=FINE + SOLVED, checks={})
+    faulty = project.task("faulty", main=FINE, checks={})
+    broken = project.task("broken", card="title: [\n")
+    project.pytester.makepyfile(test_other="def test_other(): assert 0")
+    sound = ["tasks/legal/half", "tasks/legal/whole"]
+    for least, others, status, said in (
+        ("0.75", [], 0, "mean score 0.750, --ale-min-score=0.75"),
+        ("0.76", [], 1, "mean score 0.750, --ale-min-score=0.76"),
+        ("0", ["test_other.py"], 1, "mean score 0.750, --ale-min-score=0"),
+        ("0", [str(broken)], 1, "mean score 0.750, --ale-min-score=0"),
+        ("0", [str(faulty)], 6, "mean score 0.750, --ale-min-score=0"),
+    ):
+        result = project.run(*sound, *others, f"--ale-min-score={least}")
+        assert result.ret == status, (least, others)
+        result.stdout.fnmatch_lines([said])

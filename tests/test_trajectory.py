@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pytest_ale import trajectory as atif
+from pytest_ale.recorder import LONGEST_TEXT, Recorder
 from pytest_ale.trajectory import (
     Agent,
     AudioSource,
@@ -21,7 +21,6 @@ from pytest_ale.trajectory import (
     ImageSource,
     Metrics,
     ObservationResult,
-    Recorder,
     Step,
     ToolCall,
     Trajectory,
@@ -430,15 +429,15 @@ def test_long_texts_lose_their_middle(letter: str) -> None:
         assert isinstance(text, str)
         assert text.startswith("first")
         assert text.endswith("last")
-        assert len(text.encode()) <= atif.LONGEST_TEXT
-        cut = len(long.encode()) - 2 * ((atif.LONGEST_TEXT - 100) // 2)
+        assert len(text.encode()) <= LONGEST_TEXT
+        cut = len(long.encode()) - 2 * ((LONGEST_TEXT - 100) // 2)
         assert f"\n[{cut} bytes cut here]\n" in text
 
 
 def test_texts_up_to_the_limit_stay() -> None:
     recorder = Recorder("a", "1")
-    recorder.user("x" * atif.LONGEST_TEXT)
-    assert recorder.finish().steps[0].message == "x" * atif.LONGEST_TEXT
+    recorder.user("x" * LONGEST_TEXT)
+    assert recorder.finish().steps[0].message == "x" * LONGEST_TEXT
 
 
 def test_deep_arguments_do_not_break_the_record() -> None:

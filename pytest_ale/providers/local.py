@@ -13,24 +13,34 @@ A sandbox on the host is `TMP/ale-LEASE/` (0700), of which the agent sees only w
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import posixpath
 import re
-import shutil
 import signal
 import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pytest_ale.channels import tree
-from pytest_ale.channels.boxed import INIT, STOP_SECONDS, Boxed, Request, end, shortened
+from pytest_ale.channels.boxed import STOP_SECONDS, Boxed, Request, end, shortened
+from pytest_ale.channels.boxing import (
+    HOME,
+    HOW_TO_BOX,
+    MODES,
+    PREFIX,
+    current_mode,
+    environment,
+    furnish,
+    last_signal,
+    launch,
+    probe,
+)
 from pytest_ale.sandbox import (
     Desktop,
     ExecFailed,
@@ -43,244 +53,6 @@ from pytest_ale.sandbox import (
 from pytest_ale.settings import Settings
 
 __all__ = ["MODES", "LocalProvider", "LocalSandbox"]
-
-MODES = ("bwrap", "unshare", "none")
-MODE_VARIABLE = "ALE_LOCAL_MODE"
-PREFIX = "ale-"
-UID = 1000
-HOME = "/home/agent"
-HOSTNAME = "sandbox"
-
-ETC = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl/certs", "pki"]
-ETC += ["ca-certificates", "ca-certificates.conf", "localtime", "timezone", "nsswitch.conf"]
-ETC += ["mime.types"]
-ETC_OURS = {
-    "passwd": f"root:x:0:0:root:/root:/bin/false\nagent:x:{UID}:{UID}::{HOME}:/bin/sh\n",
-    "group": f"root:x:0:\nagent:x:{UID}:\n",
-    "hosts": f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n",
-    "hostname": f"{HOSTNAME}\n",
-}
-
-HOW_TO_BOX = (
-    "install bubblewrap (apt-get install bubblewrap) or allow unprivileged user namespaces "
-    "(sysctl user.max_user_namespaces above 0, kernel.unprivileged_userns_clone=1, "
-    "kernel.apparmor_restrict_unprivileged_userns=0, whichever the kernel has)"
-)
-
-
-# What the agent sees.
-
-
-@dataclass(frozen=True)
-class Mount:
-    """One thing in the sandbox's file tree; kinds: ro, rw, link, mask, proc, dev."""
-
-    kind: str
-    source: str
-    target: str
-
-
-def base_prefix() -> Path:
-    return Path(sys.base_prefix).resolve()
-
-
-def interpreter() -> str:
-    """The Python below the base prefix: the one of a virtual environment is not seen inside."""
-    running = getattr(sys, "_base_executable", None) or sys.executable
-    return os.path.realpath(running)
-
-
-def visible() -> Iterator[Mount]:
-    """The parts of the host that every sandbox sees, read-only."""
-    yield Mount("ro", "/usr", "/usr")
-    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
-        path = Path("/", name)
-        if path.is_symlink():
-            yield Mount("link", str(path.readlink()), str(path))
-        elif path.is_dir():
-            yield Mount("ro", str(path), str(path))
-    for name in ETC:
-        if Path("/etc", name).exists():
-            yield Mount("ro", f"/etc/{name}", f"/etc/{name}")
-    if not base_prefix().is_relative_to("/usr"):
-        yield Mount("ro", str(base_prefix()), str(base_prefix()))
-
-
-def masks(hidden: Sequence[Path], seen: Sequence[Mount]) -> Iterator[Mount]:
-    """Cover each hidden host path at every place where the sandbox would see it."""
-    for path in outermost(hidden):
-        for mount in seen:
-            source = Path(os.path.realpath(mount.source))
-            if mount.kind == "ro" and path.is_relative_to(source):
-                inside = Path(mount.target, path.relative_to(source))
-                yield Mount("mask", str(path), str(inside))
-
-
-def outermost(paths: Sequence[Path]) -> list[Path]:
-    """The paths that exist, without those below another: a mask has no room for a second one."""
-    real: set[Path] = set()
-    for path in paths:
-        with suppress(OSError):  # gone, or out of our reach and so of the agent's
-            real.add(path.resolve(strict=True))
-    return sorted(path for path in real if real.isdisjoint(path.parents))
-
-
-def plan(root: Path, spec: SandboxSpec) -> list[Mount]:
-    """The whole tree, in the order in which it is mounted."""
-    seen = list(visible())
-    own = [Mount("rw", str(root / "tmp"), "/tmp"), Mount("rw", str(root / "home"), HOME)]
-    etc = [Mount("ro", str(path), f"/etc/{path.name}") for path in sorted((root / "etc").iterdir())]
-    kernel = [Mount("proc", "proc", "/proc"), Mount("dev", "dev", "/dev")]
-    # Own folders first: a base prefix may lie below /tmp.
-    return [*own, *seen, *etc, *kernel, *masks(spec.hidden, seen)]
-
-
-def environment(home: str, tmp: str) -> dict[str, str]:
-    return {
-        "HOME": home,
-        "PATH": f"{base_prefix()}/bin:/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "USER": "agent",
-        "LOGNAME": "agent",
-        "SHELL": "/bin/sh",
-        "TMPDIR": tmp,
-    }
-
-
-# How it is started.
-
-
-def bwrap_command(mounts: Sequence[Mount], *, is_open: bool) -> list[str]:
-    command = [shutil.which("bwrap") or "bwrap"]
-    command += ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    command += ["--unshare-cgroup-try", *([] if is_open else ["--unshare-net"]), "--as-pid-1"]
-    command += ["--uid", str(UID), "--gid", str(UID), "--hostname", HOSTNAME]
-    command += ["--cap-drop", "ALL", "--clearenv", "--chdir", "/"]
-    for mount in mounts:
-        command += bwrap_mount(mount)
-    command += ["--ro-bind", str(INIT), "/run/ale/init.py", "--remount-ro", "/", "--"]
-    return [*command, interpreter(), "-I", "-S", "/run/ale/init.py"]
-
-
-def bwrap_mount(mount: Mount) -> list[str]:
-    match mount.kind:
-        case "proc":
-            covers = [*proc_covers(), "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
-            return ["--proc", "/proc", *covers]
-        case "dev":
-            return ["--dev", "/dev", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-        case "mask" if Path(mount.source).is_dir():
-            return ["--tmpfs", mount.target, "--remount-ro", mount.target]
-        case "mask":
-            return ["--ro-bind", "/dev/null", mount.target]
-        case "link":
-            return ["--symlink", mount.source, mount.target]
-    return [{"ro": "--ro-bind", "rw": "--bind"}[mount.kind], mount.source, mount.target]
-
-
-def proc_covers() -> list[str]:
-    """Cover the machine-wide files of /proc that bwrap leaves writable for a host's root."""
-    command: list[str] = []
-    for path in sorted(Path("/proc").iterdir()):
-        with suppress(OSError):
-            mode = path.lstat().st_mode
-            folder = stat.S_ISDIR(mode) and not path.name.isdigit()
-            if folder or (stat.S_ISREG(mode) and mode & 0o222):
-                command += ["--ro-bind-try", str(path), str(path)]
-    return command
-
-
-def unshare_command(*, is_open: bool) -> list[str]:
-    command = [shutil.which("unshare") or "unshare", "--user", "--map-root-user", "--mount"]
-    command += ["--pid", "--ipc", "--uts", *([] if is_open else ["--net"])]
-    return [*command, "--fork", "--kill-child", *resident_command()]
-
-
-def resident_command() -> list[str]:
-    return [interpreter(), "-I", "-S", str(INIT)]
-
-
-def launch(root: Path, spec: SandboxSpec, mode: str) -> Boxed:
-    """Start a resident over a directory that `furnish` made."""
-    mounts = [] if mode == "none" else plan(root, spec)
-    is_open = spec.network == "open"
-    commands = {
-        "bwrap": lambda: bwrap_command(mounts, is_open=is_open),
-        "unshare": lambda: unshare_command(is_open=is_open),
-        "none": resident_command,
-    }
-    config = {
-        "mode": mode,
-        "root": str(root / "root"),
-        "mounts": [[mount.kind, mount.source, mount.target] for mount in mounts],
-        "hostname": HOSTNAME,
-        "uid": UID,
-        "loopback": not is_open,
-        "file_bytes": int(spec.disk_gb * 2**30),
-    }
-    try:
-        command, log = commands[mode](), root / "init.log"
-        return Boxed.start(command, config, log, last_signal=last_signal(mode))
-    except OSError as error:
-        raise ProviderFault(f"no sandbox by {mode}: {error}") from error
-
-
-def furnish(root: Path, spec: SandboxSpec) -> None:
-    """Fill a new sandbox's directory."""
-    for name in ("home/task/inputs", "home/task/output", "tmp", "etc", "root"):
-        (root / name).mkdir(parents=True)
-    ours = dict(ETC_OURS)
-    if spec.network == "open":
-        # Copied: it is often a link into /run, which is not seen.
-        with suppress(OSError):
-            ours["resolv.conf"] = Path("/etc/resolv.conf").read_text(errors="replace")
-    for name, text in ours.items():
-        (root / "etc" / name).write_text(text)
-
-
-# Which way works here.
-
-
-@functools.cache
-def probe(mode: str) -> str | None:
-    """Box a `true` in all the namespaces; say why that failed, or None."""
-    if mode == "none":
-        return None
-    if shutil.which(mode) is None:
-        return f"there is no {mode} on PATH"
-    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}probe-"))
-    try:
-        return _probe(root, mode)
-    except Exception as error:  # whatever it is, this mode does not work here
-        return " ".join(str(error).split()) or type(error).__name__
-    finally:
-        tree.remove(root)
-
-
-def _probe(root: Path, mode: str) -> str | None:
-    spec = SandboxSpec()
-    furnish(root, spec)
-    boxed = launch(root, spec, mode)
-    try:
-        request = Request(["true"], HOME, environment(HOME, "/tmp"))
-        said = boxed.run(request, stdin=None, timeout=20)
-    finally:
-        boxed.stop()
-    if said.returncode:
-        return f"`true` ended with {said.returncode}: {said.stderr.decode(errors='replace')}"
-    return None
-
-
-def current_mode() -> str:
-    """The mode that is forced, else the first that is proved to work."""
-    forced = os.environ.get(MODE_VARIABLE)
-    if forced:
-        if forced not in MODES:
-            raise ProviderFault(f"{MODE_VARIABLE}={forced}: it may be {', '.join(MODES)}")
-        return forced
-    return next(mode for mode in MODES if probe(mode) is None)
-
 
 # The sandbox.
 
@@ -546,11 +318,6 @@ def end_residents(root: Path, tag: Tag) -> None:
                 os.close(pidfd)
     if tag.mode == "none":
         sweep(root)
-
-
-def last_signal(mode: str) -> signal.Signals:
-    """Without a pid namespace the resident itself must end the others, and is asked to."""
-    return signal.SIGTERM if mode == "none" else signal.SIGKILL
 
 
 def sweep(root: Path) -> None:

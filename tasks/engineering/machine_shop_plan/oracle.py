@@ -326,28 +326,21 @@ def money(text: str) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"class (\w) EUR (\d+)", text)}
 
 
-Rank = Callable[[Office, Book, str, tuple], tuple]
+Rank = Callable[[Office, str, tuple], tuple]
 
 
-def by_due(office: Office, _book: Book, order: str, _offer: tuple) -> tuple:
+def by_due(office: Office, order: str, _offer: tuple) -> tuple:
     """Rule DR-1."""
     return (office.works[order]["due"],)
 
 
-def by_setup(office: Office, _book: Book, order: str, offer: tuple) -> tuple:
-    return offer[3] - offer[2], office.works[order]["due"]
+def blurred(rng: random.Random) -> Rank:
+    """Short setups first, then due dates that are off by up to two days."""
 
+    def rank(office: Office, order: str, offer: tuple) -> tuple:
+        return offer[3] - offer[2], office.works[order]["due"] + rng.uniform(-2, 2)
 
-def by_class(office: Office, _book: Book, order: str, _offer: tuple) -> tuple:
-    return office.works[order]["class"], office.works[order]["due"]
-
-
-def by_urgency(office: Office, book: Book, order: str, offer: tuple) -> tuple:
-    """Days of slack, at the price of a day, with a setup counted as lost slack."""
-    work = office.works[order]
-    left = work["due"] * 1440 + office.truck - offer[0] - 240 * len(work["steps"])
-    left += 240 * book.done[order][0] - 3 * (offer[3] - offer[2])
-    return (left / office.rate[work["class"]] if left > 0 else left,)
+    return rank
 
 
 def dispatch(office: Office, rank: Rank) -> Book:
@@ -357,7 +350,7 @@ def dispatch(office: Office, rank: Rank) -> Book:
         offers = {name: book.candidate(name) for name in waiting}
         end, _, machine = min((offers[n][0], n, offers[n][1]) for n in waiting)
         rivals = [n for n in waiting if offers[n][1] == machine and offers[n][2] < end]
-        order = min(rivals, key=lambda n: (*rank(office, book, n, offers[n]), n))
+        order = min(rivals, key=lambda n: (*rank(office, n, offers[n]), n))
         book.add(order, offers[order])
     return book
 
@@ -378,7 +371,7 @@ def anneal(office: Office, first: Book, steps: int, rng: random.Random) -> Book:
         trial = moved(sequence, rng)
         book = replay(office, trial)
         cost = book.costs()["total_eur"]
-        heat = 60 * (1 - k / steps) ** 2 + 1
+        heat = 50 * (1 - k / steps) ** 2 + 1
         if cost <= now or rng.random() < math.exp((now - cost) / heat):
             sequence, now = trial, cost
         if cost < low:
@@ -398,13 +391,14 @@ def moved(sequence: list[str], rng: random.Random) -> list[str]:
 
 
 def search(office: Office, baseline: Book) -> Book:
-    """Restart from the better dispatch schedules until the works manager's figure is reached."""
-    starts = [baseline, *(dispatch(office, rank) for rank in (by_setup, by_class, by_urgency))]
+    """Anneal the best of many blurred dispatches, until the works manager's figure is reached."""
+    rng = random.Random(1)
+    starts = [baseline, *(dispatch(office, blurred(rng)) for _ in range(60))]
     starts.sort(key=total)
     best = starts[0]
-    for attempt in range(24):
-        first = best if attempt % 3 == 2 else starts[attempt % 2]
-        found = anneal(office, first, 2500 + 300 * attempt, random.Random(attempt))
+    for attempt in range(40):
+        first = best if attempt % 3 == 2 else starts[attempt % 6]
+        found = anneal(office, first, 1500 + 200 * attempt, random.Random(attempt))
         best = min(best, found, key=total)
         if total(best) <= office.target:
             break
