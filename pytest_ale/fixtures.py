@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_ale.session import AGENTS, RUN, SETTINGS
+from pytest_ale.session import AGENTS, RUN, SETTINGS, own_properties
 from pytest_ale.settings import Settings
 from pytest_ale.text import one_line
 
@@ -146,7 +146,7 @@ def ale_run(
     from pytest_ale.runner import Runner
 
     item = _task_item(request)
-    with _told(item):
+    with _told():
         plan = _plan(request, ale_settings)
         _skip_unless_hosted(request, plan, ale_sandboxes, ale_run_dir)
 
@@ -158,7 +158,7 @@ def ale_run(
 
         runner = Runner(attempt, ale_settings.retries, recorded)
     try:
-        with _told(item, runner):
+        with _told():
             runner.prepare()
         yield runner
     finally:
@@ -206,7 +206,7 @@ def _skip_unless_hosted(
 
 
 @contextmanager
-def _told(item: TaskItem, runner: Runner | None = None) -> Iterator[None]:
+def _told() -> Iterator[None]:
     """Show an infrastructure fault in setup as one line, as an error and not as a failure."""
     from pytest_ale.collect import fault_line
     from pytest_ale.sandbox import Fault
@@ -214,13 +214,15 @@ def _told(item: TaskItem, runner: Runner | None = None) -> Iterator[None]:
     try:
         yield
     except Fault as fault:
-        if runner is None:
-            item.user_properties += early_fault(item)
         raise pytest.fail.Exception(fault_line(fault), pytrace=False) from None
 
 
-def early_fault(item: TaskItem) -> list[tuple[str, object]]:
-    """Properties of an item that failed before there was an attempt to record."""
+def early_fault(item: pytest.Item) -> list[tuple[str, object]]:
+    """Properties of a task's item whose setup failed before there was an attempt to record."""
+    from pytest_ale.collect import TaskItem
+
+    if not isinstance(item, TaskItem) or "ale.outcome" in own_properties(item.user_properties):
+        return []
     card = item.task_instance.task.card
     known: dict[str, object] = {
         "outcome": "fault",
@@ -261,11 +263,11 @@ def ale_controls(
     from pytest_ale.controls import Controls
 
     item = _task_item(request)
-    with _told(item):
+    with _told():
         plan = replace(_plan(request, ale_settings), keep="never")
         _skip_unless_hosted(request, plan, ale_sandboxes, ale_run_dir)
         controls = Controls(plan, ale_sandboxes, ale_grader, ale_run_dir)
-    with _told(item):
+    with _told():
         record = controls.run()
     _report(item, record, ale_run_dir)
     return record

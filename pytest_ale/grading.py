@@ -65,12 +65,15 @@ class Grader:
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._calls: dict[Connection, Instance] = {}
+        self._building = threading.Lock()
+        self._kept: tuple[tuple[str, str], Path, Built] | None = None  # what was built last
 
     def close(self) -> None:
         """End the grader process and whatever it still runs."""
         self._end_server()
         for instance in list(self._calls.values()):
             self.interrupt(instance)
+        self._forget()
 
     def interrupt(self, instance: Instance) -> None:
         """End the calls that are under way for an instance; who waits for them gets a fault."""
@@ -89,6 +92,31 @@ class Grader:
             self._server = self._socket = None
 
     def build(self, instance: Instance, workspace: Path) -> Built:
+        """Give inputs and answer key of an instance; its trials and agents share one building."""
+        key = (instance.task.digest, instance.rng_seed)
+        with self._building:
+            if self._kept is None or self._kept[0] != key:
+                self._forget()
+                self._kept = key, *self._build_to_keep(instance)
+            built = self._kept[2]
+            for name in ("inputs", "reference"):
+                clone(getattr(built, name), workspace / name)
+        return replace(built, inputs=workspace / "inputs", reference=workspace / "reference")
+
+    def _build_to_keep(self, instance: Instance) -> tuple[Path, Built]:
+        place = Path(tempfile.mkdtemp(prefix="ale-built-"))
+        try:
+            return place, self.build_anew(instance, place)
+        except BaseException:
+            remove(place)
+            raise
+
+    def _forget(self) -> None:
+        if self._kept:
+            remove(self._kept[1])
+        self._kept = None
+
+    def build_anew(self, instance: Instance, workspace: Path) -> Built:
         """Check main.py and make inputs and answer key below `workspace`."""
         folders = {name: workspace / name for name in ("inputs", "reference")}
         for name, folder in folders.items():

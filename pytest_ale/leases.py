@@ -5,12 +5,13 @@ Imports no SDK; a provider is whatever it is handed.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -54,9 +55,13 @@ def _boot_id() -> str:
 
 
 def _start_time(pid: int) -> str:
-    """Field 22 of /proc/PID/stat, counted behind the parenthesised name; "" when it is gone."""
+    """Field 22 of /proc/PID/stat, counted behind the parenthesised name; "" when it is gone.
+
+    A zombie is gone: in a container there may be nobody who would ever reap it.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""
 
@@ -109,6 +114,13 @@ class Ledger:
         if self.path.exists() and not any(entry.open for entry in self.entries().values()):
             with suppress(OSError):
                 self._mark.write_text(str(self.path.stat().st_size))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait for others who reap by it: the workers of a run all start at once."""
+        with self.path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @property
     def _mark(self) -> Path:
@@ -225,11 +237,12 @@ def reap(
     """Release what dead processes of this host left."""
     said = []
     for ledger in ledgers:
-        for entry in ledger.entries().values():
-            wanted = entry.lease == only if only else entry.state != KEPT or kept
-            if wanted and entry.reapable:
-                said.append(_reap_one(ledger, entry, provider))
-        ledger.close()
+        with ledger.alone():
+            for entry in ledger.entries().values():
+                wanted = entry.lease == only if only else entry.state != KEPT or kept
+                if wanted and entry.reapable:
+                    said.append(_reap_one(ledger, entry, provider))
+            ledger.close()
     return said
 
 

@@ -91,6 +91,7 @@ def make_plan(
         pass_at=card.pass_at if settings.pass_at is None else settings.pass_at,
     )
     identity = fingerprint(
+        instance.task.id,  # its inputs are built from it: a copy elsewhere is another task
         instance.task.digest,
         instance.variant.id,
         instance.seed,

@@ -217,12 +217,16 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """An infrastructure fault found while the agent is graded is pytest's error, no failure."""
-    report = yield
-    if call.when == "call" and call.excinfo and CARDS in item.config.stash:
-        from pytest_ale.sandbox import Fault
+    if call.excinfo is None or CARDS not in item.config.stash:
+        return (yield)
+    from pytest_ale.fixtures import early_fault
+    from pytest_ale.sandbox import Fault
 
-        if isinstance(call.excinfo.value, Fault):
-            report.when = "setup"
+    if call.when == "setup" and not isinstance(call.excinfo.value, pytest.skip.Exception):
+        item.user_properties += early_fault(item)
+    report = yield
+    if call.when == "call" and isinstance(call.excinfo.value, Fault):
+        report.when = "setup"
     return report
 
 

@@ -145,7 +145,7 @@ def test_a_check_that_changes_its_mind_is_named(project: Project) -> None:
         f'with check("is moody"):\n        assert not ({again}.exists() or {again}.touch())\n'
         '    with check("is right"):',
     )
-    checks = {"is there": {}, "is moody": {}, "is right": {}}
+    checks: dict[str, dict[str, int]] = {"is there": {}, "is moody": {}, "is right": {}}
     project.task(main=moody, checks=checks)
     project.run("tasks", "--ale-controls").assert_outcomes(failed=1)
     said = failed(project.results[0])["grading twice gives the same grade"]

@@ -30,6 +30,7 @@ def test_controls_hold_for_a_sound_task(project: Project) -> None:
     result.assert_outcomes(passed=1)
     (record,) = project.results
     assert [check["name"] for check in record["checks"]] == [  # type: ignore[attr-defined]
+        "building twice gives the same files",
         "oracle run 1 scores 1.0",
         "grading twice gives the same grade",
         "near miss: another word does not pass",

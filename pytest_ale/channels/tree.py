@@ -8,6 +8,7 @@ Knows nothing of sandboxes: it walks host folders, one path component at a time.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -36,6 +37,9 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 CHUNK = 1 << 20
+
+# The machine's trouble, never the doing of who owns the source: nothing is refused for it.
+OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 
 KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -244,6 +248,8 @@ class _Copy:
             why = why or self._place(below, out, into)
         except OSError as error:
             why = error.strerror or str(error)
+            if error.errno in OURS:
+                raise OSError(error.errno, why, self.target.shown) from error
         if why:
             self._refuse(below, why)
 
