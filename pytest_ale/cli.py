@@ -263,6 +263,7 @@ def _say_regraded(regraded: Regraded) -> bool:
 
 
 def _reap(arguments: argparse.Namespace) -> int:
+    from pytest_ale import scratch
     from pytest_ale.leases import ledgers, reap
     from pytest_ale.registry import load_plugins, provider_named
 
@@ -276,5 +277,6 @@ def _reap(arguments: argparse.Namespace) -> int:
         kept=arguments.kept,
         only=arguments.lease,
     )
+    scratch.sweep()
     print("\n".join(each.line for each in reaped) or "nothing to reap")
     return 0 if all(each.done for each in reaped) else 1

@@ -19,17 +19,19 @@ from pytest_ale.examine import NotPassed, check_controls, examine
 from pytest_ale.sandbox import Fault
 from pytest_ale.session import AGENTS, CARDS, SETTINGS
 from pytest_ale.task import Instance, Task
-from pytest_ale.text import clean
+from pytest_ale.text import clean, printable
 
 if TYPE_CHECKING:
     from pytest_ale.harness import Agent
     from pytest_ale.index import CardEntry
+    from pytest_ale.settings import Settings
 
 __all__ = [
     "TaskFile",
     "TaskFolder",
     "TaskItem",
     "broken_tasks",
+    "cases",
     "collect_directory",
     "fault_line",
     "known_tasks",
@@ -63,7 +65,8 @@ def collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector 
     if MAIN not in names and PROMPT not in names:
         return None
     # A name that is no UTF-8 is refused; pytest fails over the refusal unless it is clean.
-    folder: TaskFolder = TaskFolder.from_parent(parent, path=Path(clean(path)))
+    printable_path = path if str(path).isascii() else Path(clean(path))
+    folder: TaskFolder = TaskFolder.from_parent(parent, path=printable_path)
     folder.names = names
     return folder
 
@@ -123,32 +126,34 @@ class TaskFile(pytest.File):
         if self.config.pluginmanager.hasplugin("timeout"):
             self.add_marker(pytest.mark.timeout(0))  # pytest-timeout's word for none
         settings = self.config.stash[SETTINGS]
-        for variant in self._variants(settings.variants):
-            instance = Instance(self.task, variant, settings.seed)
-            if settings.controls:
-                yield self._item(f"{variant}-controls", instance, self._agents[0], 1)
-                continue
-            for agent in self._agents:
-                for trial in range(1, settings.trials + 1):
-                    suffix = f"-{trial}" if settings.trials > 1 else ""
-                    yield self._item(f"{variant}-{agent.slug}{suffix}", instance, agent, trial)
+        call = check_controls if settings.controls else examine
+        for name, instance, agent, trial in cases(self.task, settings, self.config.stash[AGENTS]):
+            item: TaskItem = TaskItem.from_parent(self, name=name, callobj=call)
+            item.task_instance, item.agent, item.trial = instance, agent, trial
+            yield item
 
-    def _variants(self, wanted: str) -> list[str]:
-        variants = self.task.entry.variants
-        if wanted == "first":
-            return variants[:1]
-        return [variant for variant in variants if wanted in ("all", variant)]
 
-    @property
-    def _agents(self) -> list[Agent]:
-        return self.config.stash[AGENTS]
+def cases(
+    task: Task, settings: Settings, agents: list[Agent]
+) -> Iterator[tuple[str, Instance, Agent, int]]:
+    """What is asked of a task: name, instance, agent and trial of each of its items."""
+    for variant in _variants(task, settings.variants):
+        instance = Instance(task, variant, settings.seed)
+        if settings.controls:
+            yield f"{task.folder.name}[{variant}-controls]", instance, agents[0], 1
+            continue
+        for agent in agents:
+            for trial in range(1, settings.trials + 1):
+                suffix = f"-{trial}" if settings.trials > 1 else ""
+                name = f"{task.folder.name}[{variant}-{agent.slug}{suffix}]"
+                yield name, instance, agent, trial
 
-    def _item(self, id: str, instance: Instance, agent: Agent, trial: int) -> TaskItem:
-        call = check_controls if self.config.stash[SETTINGS].controls else examine
-        name = f"{self.path.parent.name}[{id}]"
-        item: TaskItem = TaskItem.from_parent(self, name=name, callobj=call)
-        item.task_instance, item.agent, item.trial = instance, agent, trial
-        return item
+
+def _variants(task: Task, wanted: str) -> list[str]:
+    variants = task.entry.variants
+    if wanted == "first":
+        return variants[:1]
+    return [variant for variant in variants if wanted in ("all", variant)]
 
 
 class TaskItem(pytest.Function):
@@ -207,4 +212,4 @@ def fault_line(fault: Fault) -> str:
     """What a user sees of an infrastructure fault."""
     phase = f" in phase {fault.phase}" if fault.phase else ""
     notes = "".join(f"\n{note}" for note in getattr(fault, "__notes__", ()) if note)
-    return f"infrastructure fault{phase}, no score: {fault}{notes}"
+    return printable(f"infrastructure fault{phase}, no score: {fault}{notes}")

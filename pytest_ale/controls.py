@@ -5,12 +5,12 @@ Knows nothing of pytest.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pytest_ale import scratch
 from pytest_ale.channels import tree
 from pytest_ale.grade import CheckResult, Grade
 from pytest_ale.grading import Grader
@@ -21,7 +21,7 @@ from pytest_ale.record import Record, RunDir
 from pytest_ale.registry import harness_named
 from pytest_ale.run import Attempt
 from pytest_ale.sandbox import GraderFault
-from pytest_ale.trees import clone, digest, remove, seal
+from pytest_ale.trees import ALL, clone, digest, remove, seal
 
 __all__ = ["Controls"]
 
@@ -65,7 +65,7 @@ class Controls:
         """A regrade and a resume rely on it: inputs and answer key come from the seed alone."""
         digests = []
         for _ in range(2):
-            workspace = Path(tempfile.mkdtemp(prefix="ale-built-"))
+            workspace = scratch.make("built")
             try:
                 self.grader.build_anew(self.plan.instance, workspace)
                 digests.append(digest(workspace))
@@ -85,12 +85,12 @@ class Controls:
 
     def _spoilt(self, good: Attempt, control: str) -> None:
         """Grade a copy of the good output after the control has changed it."""
-        place = Path(tempfile.mkdtemp(prefix="ale-control-"))
+        place = scratch.make("control")
         try:
-            clone(good.folder / "output", place / "spoilt")
+            clone(good.folder / "output", place / "spoilt", ALL)
             self.grader.spoil(self.plan.instance, control, place / "spoilt")
             output = _collected(place)
-            if digest(output) == digest(good.folder / "output"):
+            if digest(output, ALL) == digest(good.folder / "output", ALL):
                 raise Failed("it changed nothing in the output")
             grade = good.grade(output)
             if grade.score >= self.plan.limits.pass_at:

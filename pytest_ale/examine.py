@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_ale.text import shorten
+from pytest_ale.text import printable, shorten
 
 if TYPE_CHECKING:
     from pytest_ale.record import Record
@@ -45,4 +45,4 @@ def explain(record: Record) -> str:
         lines += [f"    {line}" for line in shorten(check.message, 4000).splitlines()]
     lines += [f"not taken out: {line}" for line in record.refused[:10]]
     lines += [*record.messages, f"record: {record.path}"]
-    return "\n".join(lines)
+    return printable("\n".join(lines))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_ale.record import Record, RunDir
     from pytest_ale.runner import Runner
     from pytest_ale.sandbox import Sandbox
+    from pytest_ale.task import Instance
 
 __all__ = [
     "ale_agent",
@@ -74,6 +75,7 @@ def ale_sandboxes(
 
     First it releases what runs left that died on this host.
     """
+    from pytest_ale import scratch
     from pytest_ale.leases import Pool, ledgers, reap
     from pytest_ale.registry import fill, provider_named
 
@@ -84,6 +86,7 @@ def ale_sandboxes(
         ledgers(ale_settings.runs_dir), lambda name: provider_named(name, ale_settings)
     ):
         _warn(f"left by a run that died: {each.line}")
+    scratch.sweep()
     return Pool(provider, ale_run_dir.ledger, _hidden(request.session, ale_settings))
 
 
@@ -129,7 +132,8 @@ def _task_item(request: pytest.FixtureRequest) -> TaskItem:
     from pytest_ale.collect import TaskItem
 
     if not isinstance(request.node, TaskItem):
-        pytest.fail(f"{request.fixturename} is for tasks; this test asks for it", pytrace=False)
+        who = f"{request.fixturename} is for tasks, and {request.node.name} is none"
+        pytest.fail(f"{who}: ale_sandbox gives any test a machine", pytrace=False)
     return request.node
 
 
@@ -177,7 +181,7 @@ def _plan(request: pytest.FixtureRequest, settings: Settings) -> Plan:
     try:
         harness = harness_named(agent.harness)
     except Unknown as error:
-        pytest.fail(f"fixture ale_agent: {error}", pytrace=False)
+        raise pytest.fail.Exception(f"fixture ale_agent: {error}", pytrace=False) from None
     prompt = _given(request, "ale_prompt", str)
     return replace(plan, agent=agent, harness=harness, prompt=prompt)
 
@@ -223,15 +227,18 @@ def early_fault(item: pytest.Item) -> list[tuple[str, object]]:
 
     if not isinstance(item, TaskItem) or "ale.outcome" in own_properties(item.user_properties):
         return []
-    card = item.task_instance.task.card
+    return faulted(item.task_instance, item.agent, item.trial)
+
+
+def faulted(instance: Instance, agent: Agent, trial: int) -> list[tuple[str, object]]:
     known: dict[str, object] = {
         "outcome": "fault",
-        "task": item.task_instance.task.id,
-        "variant": item.task_instance.variant.id,
-        "agent": item.agent.label,
-        "trial": item.trial,
-        "tier": card.tier,
-        "cluster": card.cluster,
+        "task": instance.task.id,
+        "variant": instance.variant_id,
+        "agent": agent.label,
+        "trial": trial,
+        "tier": instance.task.card.tier,
+        "cluster": instance.task.card.cluster,
     }
     return [(f"ale.{name}", value) for name, value in known.items()]
 

@@ -166,9 +166,17 @@ def _confine(request: Mapping[str, object]) -> None:
     os.dup2(log, 2)
     for stream in (sys.stdout, sys.stderr):  # it may print a hostile name, and crash right after
         stream.reconfigure(errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit + SPARE_MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_AS, limit, limit + SPARE_MEMORY)
+    _limit(resource.RLIMIT_FSIZE, limit, limit)
+    _limit(resource.RLIMIT_CORE, 0, 0)
+
+
+def _limit(kind: int, soft: int, hard: int) -> None:
+    """Set a limit, or keep that of whoever started us where it is lower."""
+    _, most = resource.getrlimit(kind)
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(kind, (soft, hard))
 
 
 def _give_spare_memory() -> None:

@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from pytest_ale import scratch
 from pytest_ale.grade import BadGrade, CheckResult, Checks, Grade, validated
 from pytest_ale.sandbox import ExecTimeout, GraderFault, GraderTimeout, Sandbox, SandboxError
 from pytest_ale.task import Instance
@@ -65,6 +66,7 @@ class Grader:
         self._server: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._calls: dict[Connection, Instance] = {}
+        self._scratch: Path | None = None
         self._building = threading.Lock()
         self._kept: tuple[tuple[str, str], Path, Built] | None = None  # what was built last
 
@@ -73,6 +75,9 @@ class Grader:
         self._end_server()
         for instance in list(self._calls.values()):
             self.interrupt(instance)
+        if self._scratch:
+            remove(self._scratch)
+        self._scratch = None
         self._forget()
 
     def interrupt(self, instance: Instance) -> None:
@@ -104,7 +109,7 @@ class Grader:
         return replace(built, inputs=workspace / "inputs", reference=workspace / "reference")
 
     def _build_to_keep(self, instance: Instance) -> tuple[Path, Built]:
-        place = Path(tempfile.mkdtemp(prefix="ale-built-"))
+        place = scratch.make("built")
         try:
             return place, self.build_anew(instance, place)
         except BaseException:
@@ -155,17 +160,23 @@ class Grader:
         timeout: float,
         **roles: Callable[[], Sandbox],
     ) -> dict[str, Any]:  # Any: the JSON object the child answers with
-        scratch = Path(tempfile.mkdtemp(prefix="ale-grader-"))
+        place = Path(tempfile.mkdtemp(dir=self._place()))
         request = _request(instance, function, offered, roles)
-        request |= {"scratch": str(scratch), "memory": self.memory}
-        call = _Call(instance, function, roles, timeout, scratch / "grader.log")
+        request |= {"scratch": str(place), "memory": self.memory}
+        call = _Call(instance, function, roles, timeout, place / "grader.log")
         pipe = self._connect()
         self._calls[pipe] = instance
         try:
             return call.through(pipe, request)
         finally:
             del self._calls[pipe]
-            remove(scratch)
+            remove(place)
+
+    def _place(self) -> Path:
+        """The folder of all scratch folders, which goes even if a call never returns."""
+        with self._lock:
+            self._scratch = self._scratch or scratch.make("grader")
+        return self._scratch
 
     def _connect(self) -> Connection:
         """Hand one end of a socket pair to the grader process; it forks a child for it."""

@@ -20,7 +20,7 @@ from pytest_ale.recorder import Recorder
 from pytest_ale.sandbox import RecordFault
 from pytest_ale.text import clean
 from pytest_ale.trajectory import dump
-from pytest_ale.trees import files, seal
+from pytest_ale.trees import ALL, files, seal
 
 __all__ = ["Journal", "sums"]
 
@@ -134,7 +134,7 @@ class Journal:
 
 def sums(folder: Path) -> dict[str, str]:
     """SHA-256 of each file, by its path below the folder."""
-    return {clean(path.relative_to(folder), 500): _sum(path) for path in files(folder)}
+    return {clean(path.relative_to(folder), 500): _sum(path) for path in files(folder, ALL)}
 
 
 def _sum(path: Path) -> str:

@@ -28,7 +28,7 @@ from pytest_ale.fixtures import (
     ale_settings,
 )
 from pytest_ale.report.session import Reporting
-from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS, own_properties
+from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS, heed_sigterm, own_properties
 from pytest_ale.settings import OPTIONS, BadSetting, Settings, new_run_id, read_settings
 from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
 from pytest_ale.wire import Wire, from_controller, is_worker, refuse, runs_workers
@@ -90,7 +90,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.sources:
         _check_settings(config, settings)
     _choose_run(config, settings)
-    config.pluginmanager.register(Wire(lambda: _decided(config)), "ale-wire")
+    wire = Wire(lambda: _decided(config), lambda report: _lost(config, report))
+    config.pluginmanager.register(wire, "ale-wire")
     if not is_worker(config):
         config.pluginmanager.register(Reporting(config), "ale-reporting")
 
@@ -151,6 +152,12 @@ def _decided(config: pytest.Config) -> dict[str, object]:
     return {"run": str(config.stash[RUN]), "done": None if done is None else sorted(done)}
 
 
+def _lost(config: pytest.Config, report: pytest.TestReport) -> None:
+    from pytest_ale.lost import tell_lost
+
+    tell_lost(config, report)
+
+
 # Collection.
 
 
@@ -174,12 +181,13 @@ def looks_ours(path: Path) -> bool:
 
 def _first_task(config: pytest.Config) -> None:
     """What only a session with tasks needs."""
+    heed_sigterm(config)
     from pytest_ale.index import CardIndex
     from pytest_ale.launch import agents_of
 
-    config.stash[CARDS] = CardIndex(_cache_file(config))
     if AGENTS not in config.stash:
         config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS])
+    config.stash[CARDS] = CardIndex(_cache_file(config))
 
 
 def _cache_file(config: pytest.Config) -> Path | None:

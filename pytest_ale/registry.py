@@ -27,7 +27,7 @@ __all__ = [
 
 
 class Unknown(LookupError):
-    """A name that nobody registered; the message lists the known ones."""
+    """A name that nobody registered, or whose target is not there; the message says which."""
 
 
 class Registry:
@@ -53,10 +53,17 @@ class Registry:
             known = ", ".join(self.names())
             raise Unknown(f"unknown {self.noun} {name!r}; known: {known}")
         target = self._targets[name]
-        if isinstance(target, str):
-            module, _, attribute = target.partition(":")
+        return self._imported(name, target) if isinstance(target, str) else target
+
+    def _imported(self, name: str, target: str) -> object:
+        module, _, attribute = target.partition(":")
+        try:
             return attrgetter(attribute)(import_module(module))
-        return target
+        except Exception as error:
+            raise Unknown(
+                f"{self.noun} {name!r}: its target {target!r} cannot be loaded:"
+                f" {type(error).__name__}: {error}"
+            ) from error
 
 
 HARNESSES = Registry("agent")
@@ -78,8 +85,12 @@ def fill(hook: object) -> None:
 
 
 def harness_named(name: str) -> Harness:
-    make = cast("Callable[[], Harness]", HARNESSES.load(name))
-    return make()
+    from pytest_ale.harness import Harness
+
+    target = HARNESSES.load(name)
+    if not (isinstance(target, type) and issubclass(target, Harness)):
+        raise Unknown(f"agent {name!r}: its target {target!r} is no subclass of Harness")
+    return target()
 
 
 def provider_named(name: str, settings: Settings) -> Provider:

@@ -5,13 +5,13 @@ Needs the run directory and the tasks' folders, no agent and no sandbox but a gr
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_ale import scratch
 from pytest_ale.card import CardError
 from pytest_ale.grade import Grade
 from pytest_ale.grading import Grader
@@ -89,7 +89,7 @@ class Regrade:
             leases.append(new_lease_id())
             return pool.lease(instance.spec((instance.task.folder,), labels), leases[-1]).sandbox
 
-        workspace = Path(tempfile.mkdtemp(prefix="ale-built-"))
+        workspace = scratch.make("built")
         try:
             built = self._grader.build(instance, workspace)
             output = self._run_dir.path / record.path / "output"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_ale.index import CardIndex
     from pytest_ale.settings import Settings
 
-__all__ = ["AGENTS", "CARDS", "DONE", "RUN", "SETTINGS", "own_properties"]
+__all__ = ["AGENTS", "CARDS", "DONE", "RUN", "SETTINGS", "heed_sigterm", "own_properties"]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 AGENTS: pytest.StashKey[list[Agent]] = pytest.StashKey()  # from the first task folder on
@@ -30,3 +32,15 @@ def own_properties(properties: Iterable[object]) -> dict[str, object]:
     return {
         name: value for name, value in pairs if isinstance(name, str) and name.startswith("ale.")
     }
+
+
+def heed_sigterm(config: pytest.Config) -> None:
+    """End by SIGTERM as by Ctrl-C, with records and without sandboxes: CI systems send it."""
+    here = threading.current_thread() is threading.main_thread()
+    if here and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        config.add_cleanup(_forget_sigterm)
+
+
+def _forget_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

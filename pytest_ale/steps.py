@@ -5,13 +5,13 @@ Knows nothing of pytest or of what is written down about them.
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import get_args
 
+from pytest_ale import scratch
 from pytest_ale.grade import Grade
 from pytest_ale.grading import Built, Grader
 from pytest_ale.harness import Ending, How, Work
@@ -42,7 +42,7 @@ class Steps:
         self._pool = pool
         self._grader = grader
         self._journal = journal
-        self._workspace = Path(tempfile.mkdtemp(prefix="ale-built-"))
+        self._workspace = scratch.make("built")
         self._lease: Lease | None = None
         self._leases: list[str] = []  # the agent's first, then a verifier's
         self._released = threading.Event()

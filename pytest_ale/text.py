@@ -5,9 +5,12 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
-__all__ = ["clean", "one_line", "shorten", "shown"]
+__all__ = ["clean", "one_line", "printable", "shorten", "shown"]
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def clean(text: object, limit: int = 100_000) -> str:
@@ -22,6 +25,11 @@ def shorten(text: str, limit: int) -> str:
         return text
     head, tail = limit * 2 // 3, limit // 3
     return f"{text[:head]}\n[... {len(text) - head - tail} characters cut ...]\n{text[-tail:]}"
+
+
+def printable(text: str) -> str:
+    """Spell control characters out: an agent's words must not drive the terminal."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(text: object, limit: int = 300) -> str:

@@ -12,39 +12,43 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["clone", "digest", "files", "remove", "seal"]
+__all__ = ["ALL", "clone", "digest", "files", "remove", "seal"]
 
 # Left behind by tools, not part of what a folder says.
 CACHES = frozenset(
     {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".git", ".DS_Store"}
 )
+ALL: frozenset[str] = frozenset()
 
 
-def clone(source: Path, target: Path) -> None:
+def clone(source: Path, target: Path, skip: frozenset[str] = CACHES) -> None:
     """Copy a folder, writable again; a source that is not there gives an empty folder."""
     target.mkdir(parents=True, exist_ok=True)
-    for path in files(source):
+    for path in files(source, skip):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
         copy.chmod(path.stat().st_mode & 0o755 | 0o600)
 
 
-def files(folder: Path) -> Iterator[Path]:
-    """Every regular file below a folder but caches, sorted by its relative path's bytes."""
+def files(folder: Path, skip: frozenset[str] = CACHES) -> Iterator[Path]:
+    """Every regular file below a folder, sorted by its relative path's bytes.
+
+    Caches are left out of folders of ours; nothing is (`skip=ALL`) of what an agent left.
+    """
     found = []
     for top, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in CACHES]
-        found += [os.path.join(top, name) for name in names if name not in CACHES]  # noqa: PTH118
+        folders[:] = [name for name in folders if name not in skip]
+        found += [os.path.join(top, name) for name in names if name not in skip]  # noqa: PTH118
     for path in sorted(found, key=os.fsencode):
         if stat.S_ISREG(os.lstat(path).st_mode):  # 4x faster than Path.lstat
             yield Path(path)
 
 
-def digest(folder: Path) -> str:
+def digest(folder: Path, skip: frozenset[str] = CACHES) -> str:
     """SHA-256 over names and contents, caches left out: the same tree, the same digest."""
     total = hashlib.sha256()
-    for path in files(folder):
+    for path in files(folder, skip):
         name = os.fsencode(path.relative_to(folder))
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").digest()

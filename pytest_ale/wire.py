@@ -49,14 +49,22 @@ def refuse(config: pytest.Config, message: str) -> None:
 
 
 class Wire:
-    """Hooks of both ends; `decided` makes the plain values the controller hands to each worker."""
+    """Hooks of both ends: `decided` makes the plain values the controller hands to each worker,
+    and `lost` is shown the report that xdist makes up for an item whose worker died."""
 
-    def __init__(self, decided: Callable[[], dict[str, object]]) -> None:
+    def __init__(
+        self, decided: Callable[[], dict[str, object]], lost: Callable[[pytest.TestReport], None]
+    ) -> None:
         self._decided = decided
+        self._lost = lost
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _Node) -> None:
         node.workerinput["ale"] = plain(self._decided())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
+        self._lost(report)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: _Node) -> None:

@@ -246,8 +246,7 @@ def ale_prompt(ale_prompt):
 """
 
 
-@pytest.mark.parametrize("words", [[], ["-n2"]])
-def test_overrides_of_two_folders_are_never_mixed_up(project: Project, words: list[str]) -> None:
+def test_overrides_of_two_folders_are_never_mixed_up(project: Project) -> None:
     """Folders with and without a conftest alternate, so that one's fixtures could leak."""
     cluster = {"cluster": "other", "subfield": "sports"}
     for name in ("a", "b", "c", "d", "e"):
@@ -262,7 +261,7 @@ def test_overrides_of_two_folders_are_never_mixed_up(project: Project, words: li
     }.items():
         text = OVERRIDE.format(agent=agent, name=place)
         (project.path / "tasks" / place / "conftest.py").write_text(text)
-    project.run("tasks", *words).assert_outcomes(passed=5, failed=2)
+    project.run("tasks").assert_outcomes(passed=5, failed=2)
     agents = {str(r["task"]): r["agent"] for r in project.results}
     assert agents == {
         "legal/a": "oracle",
@@ -496,12 +495,11 @@ def test_a_bracket_above_a_task_is_refused_too(project: Project) -> None:
     result.stdout.fnmatch_lines(["old[[]1]/copy: '[[]' in the path of a task;*"])
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]])
-def test_two_folders_of_one_task_id_cannot_both_run(project: Project, workers: list[str]) -> None:
+def test_two_folders_of_one_task_id_cannot_both_run(project: Project) -> None:
     folder = project.task()
     shutil.copytree(folder, project.path / "tasks/more/copy")
     project.task("other")
-    result = project.run("tasks", *workers)
+    result = project.run("tasks", "-n2")
     result.assert_outcomes(passed=2, errors=1)
     line = (
         "tasks/more/copy/card.yaml: the task legal/copy is tasks/legal/copy already;"

@@ -163,6 +163,13 @@ def test_controls_are_kept_apart_from_attempts(project: Project) -> None:
     assert (project.attempt() / "oracle-1/attempt-1/trajectory.json").is_file()
 
 
+def test_what_is_handed_over_may_be_called_as_caches_are(project: Project) -> None:
+    """A repository is a deliverable too: its .git is copied, spoilt and compared."""
+    repository = HEAD + GIVE + TEST + SPOIL
+    project.task(main=repository.replace("word.txt", ".git/HEAD"), checks=None)
+    project.run("tasks", "--ale-controls").assert_outcomes(passed=1)
+
+
 def test_controls_take_no_agent(project: Project) -> None:
     project.task()
     result = project.run("tasks", "--ale-controls", "--ale-agent=nop")

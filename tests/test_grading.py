@@ -434,12 +434,15 @@ def test_closing_ends_what_runs_and_the_next_call_starts_anew(tmp_path: Path) ->
     grader.close()
 
 
-def test_nothing_is_left_in_tmp(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp := bench.path / "tmp"))
+def test_nothing_is_left_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp := tmp_path / "tmp"))
     tmp.mkdir()
     deep = "import os, pathlib\ndef evaluate():\n    p = pathlib.Path('d' * 9)\n"
     deep += "    p.mkdir(); (p / 'f').touch(); os.chmod(p, 0)\n    return 1\n"
-    assert bench.score(deep) == 1.0
+    grader = Grader()
+    assert Bench(grader, tmp_path).score(deep) == 1.0
+    assert [list(path.iterdir()) for path in tmp.glob("ale-grader-*")] == [[]]
+    grader.close()
     assert list(tmp.iterdir()) == []
 
 

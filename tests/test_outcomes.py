@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -369,8 +370,8 @@ def test_a_solve_that_fails_is_graded_on_what_it_left(project: Project) -> None:
     }
     for name, (last, _) in endings.items():
         solve = f"def solve(sandbox):\n    sandbox.write(sandbox.output + '/a', '')\n    {last}\n"
-        project.task(name, main=f"from sys import exit\n{solve}{HALVES}", checks=TWO, timeout_s=1)
-    result = project.run("tasks")
+        project.task(name, main=f"from sys import exit\n{solve}{HALVES}", checks=TWO)
+    result = project.run("tasks", "--ale-timeout=1")
     result.assert_outcomes(failed=len(endings))
     assert [record["score"] for record in project.results] == [0.5] * len(endings)
     text = result.stdout.str()
@@ -393,6 +394,41 @@ def test_a_prompt_is_filled_and_a_parameter_that_is_no_text_is_json(project: Pro
     home = "/home/agent/task"
     filled = 'ü {x} 1.5 true null {{"a": [1, {"b": "ü"}]}}'
     assert text == f"{filled} {home}/output {home}/inputs\n\na {{b}}\n"
+
+
+# A verifier.
+
+VERIFIES = """
+def evaluate(output, check, verifier):
+    with check("fresh"):
+        seen = verifier.exec("cd; find . /tmp; cat /proc/[0-9]*/cmdline | tr '\\\\0' ' '").stdout
+        assert "/task/inputs" in seen
+        assert "left-behind" not in seen
+    with check("shared"):
+        verifier.write("mine", "one")
+        assert verifier.read("mine") == b"one"
+"""
+
+
+def test_a_verifier_is_fresh_and_released(project: Project) -> None:
+    agent = project.path / "agent.sh"
+    agent.write_text(
+        "touch ~/left-behind /tmp/left-behind; setsid sh -c 'sleep 9; : left-behind' &"
+    )
+    project.task("verified", main=VERIFIES, checks={"fresh": {}, "shared": {}})
+    project.task("plain", main=FINE, checks={})
+    project.run("tasks", "--ale-agent=script", "--ale-knob", f"path={agent}").assert_outcomes(
+        passed=2
+    )
+    lines = (project.runs[-1] / "ledger.jsonl").read_text().splitlines()
+    states = [
+        (entry["label"].partition("/")[2], entry["state"]) for entry in map(json.loads, lines)
+    ]
+    first = "base/script/trial-1/attempt-1"
+    released = [label for label, state in states if state == "released"]
+    leased = [label for label, state in states if state == "leased"]
+    assert leased == [f"plain/{first}", f"verified/{first}", f"verified/{first} (verifier)"]
+    assert len(released) == 3
 
 
 # Controls.

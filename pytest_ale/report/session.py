@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ale.session import RUN, SETTINGS, own_properties
+from pytest_ale.session import RUN, SETTINGS, heed_sigterm, own_properties
 
 if TYPE_CHECKING:
     from pytest_ale.record import RunDir
@@ -27,6 +27,10 @@ class Reporting:
         self._config = config
         self._seen: dict[str, dict[str, object]] = {}
         self._others_failed = 0  # tests that are no tasks, and cards that cannot be read
+
+    def pytest_runtest_logstart(self, location: tuple[str, int | None, str]) -> None:
+        if location[0].endswith("main.py"):  # a task, most likely; xdist's controller has no items
+            heed_sigterm(self._config)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         mine = own_properties(report.user_properties)

@@ -202,10 +202,14 @@ class Hours:
 
     def fit(self, t: int, need: int) -> int:
         """The first open minute from `t` on with `need` open minutes in one piece."""
-        i = max(bisect_right(self.starts, t) - 1, 0)
-        while max(t, self.spans[i][0]) + max(need, 1) > self.spans[i][1]:
-            i += 1
-        return max(t, self.spans[i][0])
+        need = need or 1
+        i = bisect_right(self.starts, t) - 1
+        if i >= 0 and t + need <= self.spans[i][1]:
+            return t
+        for start, end in self.spans[i + 1 :]:
+            if start + need <= end:
+                return start
+        raise ValueError("no such piece before the calendar ends")
 
     def end(self, t: int, run: int) -> int:
         i = bisect_right(self.starts, t) - 1
@@ -268,11 +272,12 @@ class Book:
 
     def person(self, name: str, t: int, need: int) -> int:
         hours = self.office.hours[name]
-        t = hours.fit(t, need)
-        for a, b in sorted(self.people[name]):
-            if a < t + need and t < b:
-                t = hours.fit(b, need)
-        return t
+        while True:
+            t = hours.fit(t, need)
+            busy = [b for a, b in self.people[name] if a < t + need and t < b]
+            if not busy:
+                return t
+            t = max(busy)
 
     def fixture_free(self, fixture: str, start: int, end: int) -> int:
         if not fixture:
@@ -326,19 +331,34 @@ def money(text: str) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"class (\w) EUR (\d+)", text)}
 
 
-Rank = Callable[[Office, str, tuple], tuple]
+Rank = Callable[[Office, Book, str, tuple], tuple]
 
 
-def by_due(office: Office, order: str, _offer: tuple) -> tuple:
+def by_due(office: Office, _book: Book, order: str, _offer: tuple) -> tuple:
     """Rule DR-1."""
     return (office.works[order]["due"],)
 
 
-def blurred(rng: random.Random) -> Rank:
-    """Short setups first, then due dates that are off by up to two days."""
+def spare(office: Office, book: Book, order: str) -> float:
+    """Minutes until the order is late if from now on it never waits."""
+    work = office.works[order]
+    count, ready, _ = book.done[order]
+    left = sum(min(step.run.values(), default=2 * 1440) for step in work["steps"][count:])
+    return work["due"] * 1440 + office.truck - ready - left
 
-    def rank(office: Office, order: str, offer: tuple) -> tuple:
-        return offer[3] - offer[2], office.works[order]["due"] + rng.uniform(-2, 2)
+
+def blurred(kind: str, rng: random.Random) -> Rank:
+    """Short setups first, or least spare time, or most to lose per minute: all a little off."""
+
+    def rank(office: Office, book: Book, order: str, offer: tuple) -> tuple:
+        work, blur = office.works[order], rng.uniform(-1, 1)
+        if kind == "setup":
+            return offer[3] - offer[2], work["due"] + 2 * blur
+        slack = spare(office, book, order)
+        if kind == "spare":
+            return (slack + 300 * blur,)
+        hurry = math.exp(-max(0.0, slack) / 2880)
+        return (-office.rate[work["class"]] * hurry * (1 + 0.3 * blur) / (offer[0] - offer[2]),)
 
     return rank
 
@@ -350,7 +370,7 @@ def dispatch(office: Office, rank: Rank) -> Book:
         offers = {name: book.candidate(name) for name in waiting}
         end, _, machine = min((offers[n][0], n, offers[n][1]) for n in waiting)
         rivals = [n for n in waiting if offers[n][1] == machine and offers[n][2] < end]
-        order = min(rivals, key=lambda n: (*rank(office, n, offers[n]), n))
+        order = min(rivals, key=lambda n: (*rank(office, book, n, offers[n]), n))
         book.add(order, offers[order])
     return book
 
@@ -390,15 +410,17 @@ def moved(sequence: list[str], rng: random.Random) -> list[str]:
     return trial
 
 
-def search(office: Office, baseline: Book) -> Book:
-    """Anneal the best of many blurred dispatches, until the works manager's figure is reached."""
+def search(office: Office) -> Book:
+    """Anneal the best schedule of each kind in turn, until the works manager's figure is met."""
     rng = random.Random(1)
-    starts = [baseline, *(dispatch(office, blurred(rng)) for _ in range(60))]
-    starts.sort(key=total)
-    best = starts[0]
-    for attempt in range(40):
-        first = best if attempt % 3 == 2 else starts[attempt % 6]
-        found = anneal(office, first, 1500 + 200 * attempt, random.Random(attempt))
+    starts = [
+        min((dispatch(office, blurred(kind, rng)) for _ in range(20)), key=total)
+        for kind in ("setup", "spare", "loss")
+    ]
+    best = min(starts, key=total)
+    for attempt in range(60):
+        first = [*starts, best][attempt % 4]
+        found = anneal(office, first, 1200 + 120 * attempt, random.Random(attempt))
         best = min(best, found, key=total)
         if total(best) <= office.target:
             break
@@ -424,7 +446,7 @@ def write_plan(office: Office, path: Path, book: Book) -> None:
 def main(inputs: Path, output: Path) -> None:
     office = Office(inputs)
     baseline = dispatch(office, by_due)
-    plan = search(office, baseline)
+    plan = search(office)
     write_plan(office, output / "schedule.csv", plan)
     write_plan(office, output / "baseline.csv", baseline)
     rows = []

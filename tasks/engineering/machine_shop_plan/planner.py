@@ -255,12 +255,14 @@ def shaken(desk: Desk, runs: int, rng: random.Random) -> Board:
     return min((desk.dispatch(rank) for _ in range(runs)), key=desk.cost)
 
 
-def improve(desk: Desk, start: Board, tries: int, rng: random.Random) -> Board:
-    """Anneal the booking order, one order number moved at a time."""
+def improve(desk: Desk, start: Board, goal: float, tries: int, rng: random.Random) -> Board:
+    """Anneal the booking order, one order number moved at a time, until `goal` is reached."""
     sequence = [row[0] for row in start.rows]
     now = best_cost = desk.cost(start)
     best = start
     for turn in range(tries):
+        if best_cost <= goal:
+            break
         trial = _moved(sequence, rng)
         board = desk.by_list(trial)
         cost = desk.cost(board)
