@@ -22,7 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 State = Literal["passed", "failed", "raised", "unreached"]
 
-MESSAGE_LIMIT = 20_000
+MESSAGE_LIMIT = 20_000  # characters of a check's
+MESSAGES = 100  # of a Grade; the rest is dropped
 
 
 class BadGrade(Exception):
@@ -181,7 +182,8 @@ def _sound(grade: Grade) -> Grade:
         if check.state not in get_args(State):
             allowed = ", ".join(get_args(State))
             raise BadGrade(f"a check of Grade is {_shown(check.state)}; allowed: {allowed}")
-    return Grade(_score(grade.score), tuple(grade.checks), tuple(map(clean, grade.messages)))
+    messages = tuple(clean(message) for message in grade.messages[:MESSAGES])
+    return Grade(_score(grade.score), tuple(grade.checks), messages)
 
 
 def _weighed(results: tuple[CheckResult, ...]) -> float:

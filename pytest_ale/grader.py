@@ -196,7 +196,9 @@ class TaskInfo:
 
 def _perform(request: dict[str, object], pipe: Connection) -> object:
     explain_asserts()
-    module = import_from(Path(str(request["folder"])))
+    folder = Path(str(request["folder"]))
+    _refuse_taken_names(folder)
+    module = import_from(folder)
     functions = _functions(module)
     name = str(request["function"])
     if name == "build":
@@ -207,6 +209,12 @@ def _perform(request: dict[str, object], pipe: Connection) -> object:
         raise BadGrade(f"main.py has no {name}()")
     _call(name, functions[name], _offered(request, pipe))
     return {}
+
+
+def _refuse_taken_names(folder: Path) -> None:
+    """A helper called as a module that is loaded already would never be imported."""
+    if taken := sorted(path.name for path in folder.glob("*.py") if path.stem in sys.modules):
+        raise BadGrade(f"{taken[0]} has the name of a module of Python's; allowed: another name")
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., object]]:

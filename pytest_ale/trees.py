@@ -9,8 +9,10 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+
+from pytest_ale.channels.tree import remove
 
 __all__ = ["ALL", "clone", "digest", "files", "remove", "seal"]
 
@@ -62,20 +64,3 @@ def seal(folder: Path) -> None:
         for name in names:
             (Path(top) / name).chmod(0o444)
         Path(top).chmod(0o555)
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder whatever its permissions; one that is gone is no error."""
-
-    def unlock(function: Callable[[str], object], path: str, _: object) -> None:
-        parent = Path(path).parent
-        if parent.exists() and not Path(path).is_symlink():
-            parent.chmod(0o700)
-            if Path(path).is_dir():
-                Path(path).chmod(0o700)
-                shutil.rmtree(path, ignore_errors=True)
-            elif Path(path).exists():
-                function(path)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=unlock)

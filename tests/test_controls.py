@@ -115,12 +115,26 @@ def test_what_changes_from_one_time_to_the_next_is_caught(project: Project) -> N
     """Task code that remembers: a file in /tmp is there the second time."""
     project.task("oracle", main=remembering(project, "solve"), checks=None)
     project.task("grader", main=remembering(project, "evaluate"), checks=None)
-    project.run("tasks", "--ale-controls").assert_outcomes(failed=2)
+    checks: dict[str, object] = {"is there": {}, "is moody": {}, "is right": {}}
+    project.task("check", main=moody(project), checks=checks)
+    project.run("tasks", "--ale-controls").assert_outcomes(failed=3)
     records = {record["task"]: record for record in project.results}
     oracle, grader = failed(records["legal/oracle"]), failed(records["legal/grader"])
     assert list(oracle) == ["oracle run 2 scores 1.0", "oracle run 3 scores 1.0"]
     said = grader["grading twice gives the same grade"]
     assert said == "the score is 1.0 first and 0.5 then"
+    said = failed(records["legal/check"])["grading twice gives the same grade"]
+    assert said == "check 'is moody' is passed first and failed then"
+
+
+def moody(project: Project) -> str:
+    """A task with a check that passes only once."""
+    again = f"__import__('pathlib').Path({str(project.path / 'seen')!r})"
+    return MAIN.replace(
+        'with check("is right"):',
+        f'with check("is moody"):\n        assert not ({again}.exists() or {again}.touch())\n'
+        '    with check("is right"):',
+    )
 
 
 def remembering(project: Project, function: str) -> str:
@@ -137,37 +151,18 @@ def remembering(project: Project, function: str) -> str:
     return HEAD + solve + evaluate + SPOIL
 
 
-def test_a_check_that_changes_its_mind_is_named(project: Project) -> None:
-    seen = project.path / "seen"
-    again = f"__import__('pathlib').Path({str(seen)!r})"
-    moody = MAIN.replace(
-        'with check("is right"):',
-        f'with check("is moody"):\n        assert not ({again}.exists() or {again}.touch())\n'
-        '    with check("is right"):',
-    )
-    checks: dict[str, dict[str, int]] = {"is there": {}, "is moody": {}, "is right": {}}
-    project.task(main=moody, checks=checks)
-    project.run("tasks", "--ale-controls").assert_outcomes(failed=1)
-    said = failed(project.results[0])["grading twice gives the same grade"]
-    assert said == "check 'is moody' is passed first and failed then"
-
-
 def test_controls_are_kept_apart_from_attempts(project: Project) -> None:
     project.task()
-    project.run("tasks", "--ale-controls", "--ale-keep=always").assert_outcomes(passed=1)
+    # A repository is a deliverable too: its .git is copied, spoilt and compared.
+    repository = HEAD + GIVE + TEST + SPOIL
+    project.task("git", main=repository.replace("word.txt", ".git/HEAD"), checks=None)
+    project.run("tasks", "--ale-controls", "--ale-keep=always").assert_outcomes(passed=2)
     record = json.loads((project.attempt() / "attempt.json").read_text())
-    assert record == project.results[0]
+    assert record in project.results
     assert (record["agent"], record["score"]) == ("controls", 1.0)
     inner = sorted(path.name for path in project.attempt().iterdir() if path.is_dir())
     assert inner == ["nop-1", "oracle-1", "oracle-2", "oracle-3"]
     assert (project.attempt() / "oracle-1/attempt-1/trajectory.json").is_file()
-
-
-def test_what_is_handed_over_may_be_called_as_caches_are(project: Project) -> None:
-    """A repository is a deliverable too: its .git is copied, spoilt and compared."""
-    repository = HEAD + GIVE + TEST + SPOIL
-    project.task(main=repository.replace("word.txt", ".git/HEAD"), checks=None)
-    project.run("tasks", "--ale-controls").assert_outcomes(passed=1)
 
 
 def test_controls_take_no_agent(project: Project) -> None:

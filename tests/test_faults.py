@@ -174,22 +174,34 @@ def mounting(options: str) -> str | None:
     return done.stderr if done.returncode else None
 
 
+OnDisk = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def on_disk(project: Project, require: Callable[[str, str], None]) -> OnDisk:
+    """Run pytest with its records on a tmpfs of its own, mounted with options."""
+
+    def run(options: str, *words: str) -> pytest.RunResult:
+        if why := mounting(options):
+            require("unshare", f"no tmpfs can be mounted here: {why}")
+        return run_on(project, options, *words)
+
+    return run
+
+
 def run_on(project: Project, options: str, *words: str) -> pytest.RunResult:
-    """Run pytest with its records on a tmpfs of its own."""
-    if why := mounting(options):
-        pytest.skip(f"no tmpfs can be mounted here: {why}")
     (project.path / "disk").mkdir(exist_ok=True)
     script = f'mount -t tmpfs -o {options} tmpfs disk && exec "$@"'
     pytest_itself = [sys.executable, "-m", "pytest", "--ale-dir=disk", *words]
     return project.pytester.run("unshare", "-rm", "sh", "-c", script, "sh", *pytest_itself)
 
 
-def test_a_disk_that_is_full_is_a_fault_of_ours(project: Project) -> None:
+def test_a_disk_that_is_full_is_a_fault_of_ours(project: Project, on_disk: OnDisk) -> None:
     project.task("a_first", main="def evaluate(): return 1.0\ndef solve(): pass", checks={})
     project.task("large", main=LARGE, checks={})
     project.task("recorded", main=FILLS, checks={})
     project.task("then", main="def evaluate(): return 1.0\ndef solve(): pass", checks={})
-    result = run_on(project, "size=400k", "tasks", "--junitxml=r.xml")
+    result = on_disk("size=400k", "tasks", "--junitxml=r.xml")
     result.assert_outcomes(passed=1, errors=3)
     assert result.ret == 6
     result.stdout.re_match_lines(
@@ -226,10 +238,12 @@ def evaluate(output):
 """
 
 
-def test_a_run_directory_that_cannot_be_written_is_told_with_a_way_out(project: Project) -> None:
+def test_a_run_directory_that_cannot_be_written_is_told_with_a_way_out(
+    project: Project, on_disk: OnDisk
+) -> None:
     for name in ("one", "two"):
         project.task(name)
-    result = run_on(project, "ro", "tasks", "-Werror", "--junitxml=r.xml")
+    result = on_disk("ro", "tasks", "-Werror", "--junitxml=r.xml")
     result.assert_outcomes(errors=2)
     assert result.ret == 6
     result.stdout.fnmatch_lines(
@@ -357,10 +371,15 @@ def slow(project: Project) -> Project:
     for phase in ("build", "lease", "stage", "exec", "stop", "get", "grade", "record"):
         name, main = f"slow_{phase}", "def evaluate(): return 1.0\ndef setup(sandbox): pass\n"
         if phase in SLEEP:
-            named = {"name": name, "function": SLEEP[phase], "seconds": "60.5"}
+            named = {"name": name, "function": SLEEP[phase], "seconds": nap(60)}
             main = SLOW.format(here=str(project.path), **named)
         project.task(name, main=main + SOLVES, checks={})
     return project
+
+
+def nap(seconds: int) -> str:
+    """Seconds that no other run of these tests sleeps."""
+    return f"{seconds}.{os.getpid()}"
 
 
 SOLVES = "\ndef solve(sandbox): sandbox.exec('true')\n"
@@ -421,17 +440,17 @@ def test_sigterm_and_workers_end_as_by_ctrl_c(slow: Project) -> None:
 def test_after_kill_9_nothing_lives_and_the_next_start_or_reap_leaves_nothing(
     slow: Project,
 ) -> None:
-    (slow.path / "agent.sh").write_text("sleep 67.5\n")
+    (slow.path / "agent.sh").write_text(f"sleep {nap(67)}\n")
     slow.task("fine", main="def evaluate(): return 1.0\n" + SOLVES, checks={})
     script = ["--ale-agent=script", "--ale-knob", "path=agent.sh"]
     with Session(slow, "slow_grade") as grading, Session(slow, "fine", *script) as working:
-        wait_until(lambda: running("sleep", "67.5"), working.process)
+        wait_until(lambda: running("sleep", nap(67)), working.process)
         (slow.path / "fine.begun").touch()
         for session in (grading, working):
             session.signal(signal.SIGKILL)
             assert session.end()[0] == -signal.SIGKILL
             wait_until(lambda: not any(name.isdigit() for name in session.left))  # noqa: B023
-        wait_until(lambda: not running("sleep", "67.5") and not running("sleep", "60.5"))
+        wait_until(lambda: not running("sleep", nap(67)) and not running("sleep", nap(60)))
         assert len(grading.left) == 4  # sandbox, scratch, what was built, and its copy
         reaped = run(grading, "ale", "reap", "--dir=runs-slow_grade")
         assert re.fullmatch(r"local sandbox \w{12} of legal/slow_grade/.*: released\n", reaped)

@@ -21,6 +21,25 @@ class NumpyLike(float):
         return f"np.float64({float(self)})"
 
 
+@Real.register
+class Single:
+    """As numpy.float32: a Real by registration only."""
+
+    def __le__(self, other: float) -> bool:
+        return other >= 0.25
+
+    def __ge__(self, other: float) -> bool:
+        return other <= 0.25
+
+    def __float__(self) -> float:
+        return 0.25
+
+    def __eq__(self, other: object) -> bool:
+        return other == 0.25
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def graded(
     evaluate: Callable[[Checks], object], declared: dict[str, tuple[bool, float]] | None = None
 ) -> Grade:
@@ -35,7 +54,9 @@ def states(grade: Grade) -> dict[str, str]:
 # The bare score.
 
 
-@pytest.mark.parametrize("score", [0, 1, 0.25, 1.0, Fraction(1, 4), NumpyLike(0.25), -0.0])
+@pytest.mark.parametrize(
+    "score", [0, 1, 0.25, 1.0, Fraction(1, 4), NumpyLike(0.25), Single(), -0.0]
+)
 def test_a_number_from_0_to_1_is_a_score(score: Real) -> None:
     grade = validated(score, Checks({}))
     assert type(grade.score) is float
@@ -97,6 +118,12 @@ def test_a_value_that_cannot_be_shown_is_refused_all_the_same() -> None:
 def test_a_grade_carries_its_checks_and_messages() -> None:
     made = Grade(0.5, (CheckResult("a", "failed", message="x"),), ("it is half right",))
     assert validated(made, Checks({})) == made
+
+
+def test_messages_are_bounded() -> None:
+    grade = validated(Grade(0.5, messages=("x" * 1_000_000,) * 1000), Checks({}))
+    assert len(grade.messages) == 100
+    assert sum(map(len, grade.messages)) < 11_000_000
 
 
 @pytest.mark.parametrize(

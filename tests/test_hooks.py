@@ -48,7 +48,7 @@ def pytest_ale_harnesses(register):
     register("nop", "my_harness:Mine")
     register("gone", "no_such_module:Thing")
     register("empty", "my_harness")
-    register("other", "pathlib:Path")
+    register("other", "collections:OrderedDict")
     register("raises", "raises:Thing")
 """
 
@@ -95,7 +95,7 @@ def test_agents_are_asked_for_once_and_imported_when_used(own_agent: Project) ->
         ("gone", "'no_such_module:Thing' cannot be loaded: ModuleNotFoundError: *"),
         ("empty", "'my_harness' cannot be loaded: AttributeError: *"),
         ("raises", "'raises:Thing' cannot be loaded: RuntimeError: at import"),
-        ("other", "<class 'pathlib.Path'> is no subclass of Harness"),
+        ("other", "<class 'collections.OrderedDict'> is no subclass of Harness"),
     ],
 )
 def test_an_agent_that_cannot_be_loaded_is_a_wrong_use(

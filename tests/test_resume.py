@@ -8,14 +8,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_ale.harness import Agent
+from pytest_ale.index import CardIndex
 from pytest_ale.leases import Ledger
+from pytest_ale.plan import make_plan
 from pytest_ale.providers.local import LocalProvider
+from pytest_ale.registry import harness_named, load_plugins
 from pytest_ale.report.terminal import HEAD
+from pytest_ale.settings import read_settings
+from pytest_ale.task import Instance, Task
 
 from .conftest import MAIN, Project
 
@@ -23,6 +30,7 @@ from .conftest import MAIN, Project
 FLAKY = """
 from pathlib import Path
 from pytest_ale.providers.local import LocalProvider
+from pytest_ale.registry import harness_named, load_plugins
 from pytest_ale.sandbox import ProviderFault
 
 HERE = Path(__file__).parent
@@ -63,9 +71,8 @@ def scores(project: Project) -> list[tuple[object, ...]]:
     return [(r["task"], r["attempt"], r["outcome"], r["score"]) for r in project.results]
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
-def test_only_what_has_no_score_is_run_again(flaky: Project, workers: str) -> None:
-    first = flaky.run(*WORDS, workers)
+def test_only_what_has_no_score_is_run_again(flaky: Project) -> None:
+    first = flaky.run(*WORDS, "-n2")
     assert first.ret == 6
     first.stdout.fnmatch_lines(
         ["exit status 6: 1 without a score*", "*--ale-resume=last runs just those"]
@@ -73,8 +80,8 @@ def test_only_what_has_no_score_is_run_again(flaky: Project, workers: str) -> No
     (run,) = flaky.runs
     before = contents(run / "legal")
     (flaky.path / "broken").unlink()
-    second = flaky.run(*WORDS, workers, "--ale-resume=last", "--ale-min-score=1")
-    second.assert_outcomes(passed=1, deselected=1 if workers == "-n0" else 0)
+    second = flaky.run(*WORDS, "-n2", "--ale-resume=last", "--ale-min-score=1")
+    second.assert_outcomes(passed=1)
     assert second.ret == 0
     assert flaky.runs == [run]
     assert before.items() <= contents(run / "legal").items()
@@ -105,11 +112,11 @@ def test_a_run_is_named_by_its_id_its_path_or_last(flaky: Project) -> None:
     (run,) = flaky.runs
     (flaky.path / "test_other.py").write_text("def test_it(ale_sandbox): pass\n")
     flaky.run("test_other.py").assert_outcomes(passed=1)  # a run directory without an attempt
-    for name in ("last", run.name, str(run), f".ale/{run.name}"):
+    for name in ("last", run.name, f".ale/{run.name}"):
         result = flaky.run(*WORDS, f"--ale-resume={name}")
         result.stdout.fnmatch_lines([f"ale:*resume={name} (from option)*", f"records: {run}"])
     assert [attempt for task, attempt, *_ in scores_of(run) if "second" in str(task)] == [
-        *range(1, 6)
+        *range(1, 5)
     ]
     elsewhere = flaky.run(*WORDS, "--ale-resume=last", "--ale-dir=nowhere")
     elsewhere.stderr.fnmatch_lines(
@@ -126,55 +133,77 @@ def scores_of(run: Path) -> list[tuple[object, object]]:
     return [(line["task"], line["attempt"]) for line in map(json.loads, lines)]
 
 
-CHANGED: dict[str, tuple[list[str], Callable[[Project], object] | None]] = {
-    "nothing": (
-        ["--ale-knob=script:path=./agent.sh", "--ale-keep=failed", "--ale-min-score=0.1"],
-        lambda p: (p.path / "tasks/legal/copy/.DS_Store").write_text("a cache"),
-    ),
-    "seed": (["--ale-seed=1"], None),
-    "agent's limit": (["--ale-timeout=7"], None),
-    "grader's limit": (["--ale-grade-timeout=7"], None),
-    "bar": (["--ale-pass-at=0.5"], None),
-    "prompt": (["--ale-prompt-suffix=Hurry"], None),
-    "model": (["--ale-agent=script:big"], None),
-    "grader": ([], lambda p: p.task(main=MAIN + "\n# better\n")),
-    "card": ([], lambda p: p.task(summary="Another.")),
-    "script": ([], lambda p: (p.path / "agent.sh").write_text("true")),
+OPTIONS: dict[str, object] = {
+    "ale_seed": 1,
+    "ale_timeout": 7,
+    "ale_grade_timeout": 7,
+    "ale_pass_at": 0.5,
+    "ale_prompt_suffix": "Hurry",
+}
+IRRELEVANT: dict[str, object] = {
+    "ale_keep": "failed",
+    "ale_min_score": 0.1,
+    "ale_retries": 0,
+    "ale_trials": 5,
+    "ale_dir": "elsewhere",
 }
 
 
-def test_what_was_changed_is_run_again(project: Project) -> None:
-    """One run, and then for each change a look at what a resume would select."""
-    project.task()
-    (project.path / "agent.sh").write_text("cp $ALE_INPUTS/word.txt $ALE_OUTPUT")
-    agent = ["--ale-agent=script", "--ale-knob=path=agent.sh"]
-    project.run("tasks", *agent).assert_outcomes(passed=1)
-    chosen = {}
-    for what, (words, change) in CHANGED.items():
-        if change:
-            change(project)
-        given = agent if "model" not in what else agent[1:]
-        look = project.run("tasks", *given, *words, "--ale-resume=last", "--collect-only", "-q")
-        chosen[what] = "copy[base-script" in look.stdout.str()
-    assert chosen == {what: what != "nothing" for what in CHANGED}
+def identity(folder: Path, agent: Agent, options: Mapping[str, object], trial: int = 1) -> str:
+    """What a resume would go by, with these options."""
+    settings = read_settings(options.get, {}, lambda _: None, folder, folder)
+    task = Task(folder, CardIndex(None).entry(str(folder / "card.yaml")))
+    instance = Instance(task, "base", settings.seed)
+    return make_plan(instance, agent, harness_named(agent.harness), trial, settings).identity
 
 
-def test_more_trials_are_added_to_a_run(project: Project) -> None:
+def test_whatever_would_change_the_work_is_part_of_an_identity(project: Project) -> None:
+    script = project.path / "agent.sh"
+    script.write_text("true")
+    folder, agent = project.task(), Agent("script", knobs={"path": str(script)})
+    load_plugins()
+    same = identity(folder, agent, {})
+    for option, value in IRRELEVANT.items():
+        assert identity(folder, agent, {option: value}) == same, option
+    found = {identity(folder, agent, {option: value}) for option, value in OPTIONS.items()}
+    found |= {identity(folder, agent, {}, trial=2)}
+    others = replace(agent, model="2"), replace(agent, version="2")
+    found |= {identity(folder, other, {}) for other in others}
+    script.write_text("false")
+    found |= {identity(folder, agent, {})}
+    assert len(found - {same}) == len(OPTIONS) + 4
+    moved = script.rename(project.path / "the_same.sh")
+    assert identity(folder, replace(agent, knobs={"path": str(moved)}), {}) in found
+
+
+def test_a_task_that_was_changed_is_run_again(project: Project) -> None:
+    for name in ("same", "cached", "prompt", "grader", "card", "helper"):
+        project.task(name)
+    project.run("tasks").assert_outcomes(passed=6)
+    (project.path / "tasks/legal/cached/__pycache__").mkdir()
+    (project.path / "tasks/legal/cached/__pycache__/main.pyc").touch()
+    project.task("prompt", prompt="Please copy {inputs}/word.txt to {output}.")
+    project.task("grader", main=MAIN + "\n# better\n")
+    project.task("card", summary="Another.")
+    (project.path / "tasks/legal/helper/score.py").touch()
+    result = project.run("tasks", "--ale-resume=last")
+    result.assert_outcomes(passed=4, deselected=2)
+    again = sorted(str(r["task"]) for r in project.results if r["attempt"] == 2)
+    assert again == [f"legal/{name}" for name in ("card", "grader", "helper", "prompt")]
+
+
+def test_a_run_grows_by_trials_and_keeps_controls_apart(project: Project) -> None:
     project.task()
-    project.run("tasks").assert_outcomes(passed=1)
+    project.run("tasks", "--ale-controls").assert_outcomes(passed=1)
+    project.run("tasks", "--ale-resume=last").assert_outcomes(passed=1)  # a control is no attempt
+    again = project.run("tasks", "--ale-resume=last", "--ale-controls")
+    again.assert_outcomes(deselected=1)
     result = project.run("tasks", "--ale-trials=3", "--ale-resume=last")
     result.assert_outcomes(passed=2, deselected=1)
     result.stdout.fnmatch_lines(["  3 trials: pass@1 1.000, pass@3 1.000, *"])
-    assert sorted(r["trial"] for r in project.results) == [1, 2, 3]  # type: ignore[type-var]
-
-
-def test_controls_are_no_attempt_and_no_attempt_is_a_control(project: Project) -> None:
-    project.task()
-    project.run("tasks", "--ale-controls").assert_outcomes(passed=1)
-    project.run("tasks", "--ale-resume=last").assert_outcomes(passed=1)
-    again = project.run("tasks", "--ale-resume=last", "--ale-controls")
-    again.assert_outcomes(deselected=1)
     assert len(project.runs) == 1
+    trials = [r["trial"] for r in project.results if r["agent"] == "oracle"]
+    assert sorted(trials) == [1, 2, 3]  # type: ignore[type-var]
 
 
 # kill -9
@@ -194,18 +223,17 @@ if grep -q slow $ALE_PROMPT_FILE; then sleep 100; fi
 """
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n2"])
-def test_a_run_that_was_killed_is_gone_on_with(project: Project, workers: str) -> None:
+def test_a_run_that_was_killed_is_gone_on_with(project: Project) -> None:
     project.task("quick")
     project.task("slow")
     project.pytester.makeconftest(SLOW)
     (project.path / "agent.sh").write_text(AGENT)
-    words = ["tasks", "--ale-agent=script", "--ale-knob=path=agent.sh", workers]
+    words = ["tasks", "--ale-agent=script", "--ale-knob=path=agent.sh", "-n2"]
     (project.path / "slow").touch()
     leases = killed(project, words)
     (project.path / "slow").unlink()
     result = project.run(*words, "--ale-resume=last", "-W", "error")
-    result.assert_outcomes(passed=1, deselected=0 if workers == "-n2" else 1)
+    result.assert_outcomes(passed=1)
     assert result.ret == 0
     (run,) = project.runs
     assert not (run / "legal/slow/base/script/trial-1/attempt-1/attempt.json").exists()
