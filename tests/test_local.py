@@ -182,7 +182,9 @@ def test_the_environment_is_cleared(box: LocalSandbox, monkeypatch: pytest.Monke
 
 def test_a_command_starts_clean(box: LocalSandbox) -> None:
     assert run(box, "import os; print(*sorted(os.listdir('/proc/self/fd')))") == "0 1 2 3"
-    assert "SigIgn:\t0000000000000000" in box.exec("cat /proc/self/status").stdout
+    ignored = box.exec("grep SigIgn /proc/self/status").stdout.split()[1]
+    # glibc's posix_spawn (Python 3.13's subprocess) leaves its own two ignored; nobody can undo it.
+    assert int(ignored, 16) & ~(3 << 31) == 0
     assert "SigBlk:\t0000000000000000" in box.exec("cat /proc/self/status").stdout
 
 
