@@ -187,6 +187,15 @@ def test_a_wrong_setting_is_named_with_its_source(
     assert err == "ale: env ALE_TRIALS: 'many' is not a whole number of at least 1\n"
 
 
+def test_the_folder_of_runs_may_be_named_by_the_environment(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALE_DIR", "mine")
+    for verb in ("reap", "shell"):
+        assert ale(verb, "0123456789ab") == 2
+        assert f"in the ledgers below {place}/mine: " in capsys.readouterr().err
+
+
 def test_a_command_is_asked_for(place: Path, capsys: Capture) -> None:
     for words in ((), ("fly",)):
         with pytest.raises(SystemExit, match="2"):
