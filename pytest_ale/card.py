@@ -43,10 +43,12 @@ class _Strict(BaseModel):
 LINE = r"^[^\r\n\x00]+$"
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*$"
 SOC = r"^\d\d-\d{4}(\.\d\d)?$"
+SCREEN = r"^[1-9]\d{2,3}x[1-9]\d{2,3}$"
 PATTERNS = {
     LINE: "one line of text",
     SLUG: "words of letters, digits, _ and . joined by -; the first begins with a letter or digit",
     SOC: "NN-NNNN or NN-NNNN.NN",
+    SCREEN: "WIDTHxHEIGHT in pixels, such as 1280x800",
 }
 
 Line = Annotated[str, Field(min_length=1, pattern=LINE)]
@@ -61,12 +63,19 @@ class Environment(_Strict):
     packages: list[Line] = []
     python: list[Line] = []
     desktop: bool = False
+    screen: Annotated[str, Field(pattern=SCREEN)] = "1280x800"
     cpus: Size = 2
     memory_gb: Size = 4
     disk_gb: Size = 10
     gpu: Annotated[int, Field(ge=0)] = 0
     licence: Line | None = None
     network: Literal["none", "open"] | list[Line] = "none"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The screen's width and height."""
+        width, _, height = self.screen.partition("x")
+        return int(width), int(height)
 
     @field_validator("network", mode="before")
     @classmethod

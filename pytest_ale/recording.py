@@ -39,6 +39,10 @@ class RecordingSandbox:
         self.home = sandbox.home
 
     @property
+    def about(self) -> Mapping[str, object]:
+        return self._sandbox.about
+
+    @property
     def desktop(self) -> Desktop:
         return self._sandbox.desktop
 

@@ -13,6 +13,8 @@ Knows nothing of pytest, tasks or agents.
     SandboxError(Exception)    the sandbox works and says no: the caller's to handle
      ├─ ExecFailed             exit status other than 0, and check=True
      ├─ ExecTimeout            a command ran longer than it was given
+     ├─ DesktopError           the screen cannot be reached, or cannot do what was asked
+     ├─ SandboxBroken          what ran inside ended the whole sandbox; its files can still be had
      └─ UnsafePath             a path in the sandbox leads somewhere it may not
 """
 
@@ -21,10 +23,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 __all__ = [
+    "Button",
     "Desktop",
+    "DesktopError",
     "ExecFailed",
     "ExecResult",
     "ExecTimeout",
@@ -37,10 +41,12 @@ __all__ = [
     "ProviderFault",
     "RecordFault",
     "Sandbox",
+    "SandboxBroken",
     "SandboxError",
     "SandboxLost",
     "SandboxSpec",
     "UnsafePath",
+    "Window",
 ]
 
 
@@ -84,17 +90,28 @@ class ExecTimeout(SandboxError):
     stderr: str = ""
 
 
+class DesktopError(SandboxError): ...
+
+
+class SandboxBroken(SandboxError): ...
+
+
 class UnsafePath(SandboxError): ...
 
 
 @dataclass(frozen=True)
 class SandboxSpec:
-    """What is asked of a provider; `hidden` are host paths that must not be seen from inside."""
+    """What is asked of a provider.
+
+    `hidden` are host paths that must not be seen from inside. `kits` are host folders that are
+    seen inside read-only, each by its own name below /opt/ale.
+    """
 
     os: str = "linux"
     packages: tuple[str, ...] = ()
     python: tuple[str, ...] = ()
     desktop: bool = False
+    screen: tuple[int, int] = (1280, 800)  # width, height
     cpus: float = 2
     memory_gb: float = 4
     disk_gb: float = 10
@@ -102,6 +119,7 @@ class SandboxSpec:
     licence: str | None = None
     network: str | tuple[str, ...] = "none"  # "none", "open", or the hosts that may be reached
     hidden: tuple[Path, ...] = ()
+    kits: tuple[Path, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,10 +132,84 @@ class ExecResult:
     stderr: str
 
 
-class Desktop(Protocol):
-    """A sandbox's screen, mouse, keyboard and clipboard."""
+Button = Literal["left", "middle", "right"]
 
-    def screenshot(self) -> bytes: ...
+
+@dataclass(frozen=True)
+class Window:
+    """A window as the window manager knows it; `program` is its class, such as XTerm."""
+
+    id: int
+    title: str
+    program: str
+    x: int
+    y: int
+    width: int
+    height: int
+    active: bool
+
+
+class Desktop(Protocol):
+    """A sandbox's screen, mouse, keyboard and clipboard; places are pixels from the top left.
+
+    Each call returns when it was done. A DesktopError says that it could not be.
+    """
+
+    def size(self) -> tuple[int, int]: ...
+
+    def screenshot(self) -> bytes:
+        """The whole screen, as PNG."""
+        ...
+
+    def cursor(self) -> tuple[int, int]: ...
+
+    def move(self, x: int, y: int) -> None: ...
+
+    def click(
+        self, x: int | None = None, y: int | None = None, *, button: Button = "left", times: int = 1
+    ) -> None:
+        """Click at a place, or where the cursor is; `times=2` is one double click."""
+        ...
+
+    def press(self, button: Button = "left") -> None: ...
+
+    def release(self, button: Button = "left") -> None: ...
+
+    def drag(
+        self, path: Sequence[tuple[int, int]], *, button: Button = "left", seconds: float = 0.3
+    ) -> None:
+        """Hold a button along a path of at least two places, with moves between them."""
+        ...
+
+    def scroll(self, x: int, y: int, *, down: int = 0, right: int = 0) -> None:
+        """Turn the wheel at a place by so many notches; negative is up, left."""
+        ...
+
+    def type(self, text: str) -> None:
+        """Type any Unicode text; a newline is Return, a tab is Tab."""
+        ...
+
+    def keys(self, chord: str, *, seconds: float = 0) -> None:
+        """Press a chord such as "ctrl+shift+t" or "Return", hold it, let it go."""
+        ...
+
+    def keys_down(self, chord: str) -> None: ...
+
+    def keys_up(self, chord: str) -> None: ...
+
+    def clipboard(self) -> str:
+        """The text that a paste would give, "" where there is none."""
+        ...
+
+    def set_clipboard(self, text: str) -> None: ...
+
+    def windows(self) -> list[Window]:
+        """The windows that the window manager manages, the lowest first."""
+        ...
+
+    def activate(self, window: int) -> None:
+        """Raise a window, by id, and give it the keyboard."""
+        ...
 
 
 class Sandbox(Protocol):
@@ -126,6 +218,11 @@ class Sandbox(Protocol):
     inputs: str
     output: str
     home: str
+
+    @property
+    def about(self) -> Mapping[str, object]:
+        """What it is made of, for the record: image, engine, what was asked and what was given."""
+        ...
 
     @property
     def desktop(self) -> Desktop: ...

@@ -85,6 +85,7 @@ class Instance:
             packages=tuple(env.packages),
             python=tuple(env.python),
             desktop=env.desktop,
+            screen=env.size,
             cpus=env.cpus,
             memory_gb=env.memory_gb,
             disk_gb=env.disk_gb,

@@ -16,7 +16,7 @@ from .conftest import CARD, Project
 
 TEXT = "allowed: text (quote what YAML would take for something else)"
 KEYS = ", ".join(Card.model_fields)
-ENV_KEYS = "os, packages, python, desktop, cpus, memory_gb, disk_gb, gpu, licence, network"
+ENV_KEYS = "os, packages, python, desktop, screen, cpus, memory_gb, disk_gb, gpu, licence, network"
 SLUG = "words of letters, digits, _ and . joined by -; the first begins with a letter or digit"
 JSON = "text (quote a date), a number, true, false, null, a list or a mapping"
 REQUIRED = "title, summary, tier, cluster, subfield"

@@ -43,6 +43,7 @@ from pytest_ale.channels.boxing import (
 )
 from pytest_ale.sandbox import (
     Desktop,
+    DesktopError,
     ExecFailed,
     ExecResult,
     ProviderFault,
@@ -70,8 +71,12 @@ class LocalSandbox:
         self.inputs, self.output = f"{self._task}/inputs", f"{self._task}/output"
 
     @property
+    def about(self) -> dict[str, object]:
+        return {"isolation": self.mode}
+
+    @property
     def desktop(self) -> Desktop:
-        raise SandboxError("the local provider has no desktop")
+        raise DesktopError("the local provider has no desktop")
 
     def exec(
         self,
