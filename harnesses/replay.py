@@ -8,15 +8,21 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from pytest_ale.desktop_calls import PREFIX
 from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
 from pytest_ale.record import read_lines_of
 from pytest_ale.registry import Unknown, harness_named
 from pytest_ale.sandbox import Fault
-from pytest_ale.trajectory import Trajectory, load
+from pytest_ale.trajectory import Step, Trajectory, load
+
+# Seconds of a pause kept where the screen is used: programs need time to show what was done, but
+# a model thinks for minutes between two steps.
+PAUSE = 5.0
 
 
 def existing_path(text: str) -> str:
@@ -52,13 +58,41 @@ class Replay(Harness):
         author, trajectory = _author(path)
         told = trajectory.steps[0].extra or {}
         old, new = str(told.get("home") or work.sandbox.home), work.sandbox.home
+        last: Step | None = None
         for step in trajectory.steps:
+            time.sleep(min(_pause(last, step), work.left))
+            last = step if step.tool_calls else last
             for call in step.tool_calls or ():
                 if time.monotonic() > work.deadline:
                     return Ending("timeout", f"at step {step.step_id} of the recording")
                 moved = {name: _moved(value, old, new) for name, value in call.arguments.items()}
                 author.redo(call.model_copy(update={"arguments": moved}), work.sandbox, path.parent)
         return Ending()
+
+
+def _pause(last: Step | None, step: Step) -> float:
+    """Seconds to wait between two steps, as the recording did, where either used the screen."""
+    if last is None or not (_on_screen(last) or _on_screen(step)):
+        return 0.0
+    if last.timestamp is None or step.timestamp is None:
+        return 0.0
+    between = _moment(step.timestamp) - _moment(last.timestamp) - _seconds(last)
+    return min(max(between, 0.0), PAUSE)
+
+
+def _on_screen(step: Step) -> bool:
+    return any(call.function_name.startswith(PREFIX) for call in step.tool_calls or ())
+
+
+def _moment(timestamp: str) -> float:
+    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+
+
+def _seconds(step: Step) -> float:
+    """How long a step's calls took, as our recorder notes it."""
+    results = step.observation.results if step.observation else ()
+    known = [(result.extra or {}).get("seconds") for result in results]
+    return sum(seconds for seconds in known if isinstance(seconds, int | float))
 
 
 def _author(path: Path) -> tuple[Harness, Trajectory]:

@@ -1,4 +1,4 @@
-"""The `ale` command: doctor, agents, new, shell, regrade, reap.
+"""The `ale` command: doctor, agents, new, shell, regrade, reap, images.
 
 Knows nothing of how pytest runs: a shell in a task is a pytest run of its own.
 """
@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,9 +22,12 @@ from pytest_ale.registry import Unknown
 from pytest_ale.settings import BadSetting, Settings, read_settings
 
 if TYPE_CHECKING:
+    from docker import APIClient
+
     from pytest_ale.leases import Entry, Pool
     from pytest_ale.record import Record, RunDir
     from pytest_ale.regrade import Regraded
+    from pytest_ale.stock import Done, Need
 
 __all__ = ["main"]
 
@@ -80,6 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     reap.add_argument("--kept", action="store_true", help="Also those kept by --ale-keep")
     reap.add_argument("--dir", help="Folder of the run directories; default: .ale")
     reap.set_defaults(do=_reap)
+
+    of_images = verbs.add_parser("images", help="List, build and remove images of containers")
+    parts = of_images.add_subparsers(metavar="list|build|prune", required=True)
+    listed = parts.add_parser("list", help="The images of ours, and the tasks that use them")
+    listed.set_defaults(do=_images_list)
+    build = parts.add_parser("build", help="Build what tasks need")
+    build.set_defaults(do=_images_build)
+    prune = parts.add_parser("prune", help="Remove what no task uses")
+    prune.add_argument("--all", action="store_true", help="Also what tasks use")
+    prune.set_defaults(do=_images_prune)
+    for part in (listed, build, prune):
+        part.add_argument("tasks", nargs="*", metavar="TASK", help="Folders or ids; default: tasks")
     return parser
 
 
@@ -280,3 +296,63 @@ def _reap(arguments: argparse.Namespace) -> int:
     scratch.sweep()
     print("\n".join(each.line for each in reaped) or "nothing to reap")
     return 0 if all(each.done for each in reaped) else 1
+
+
+def _images_list(arguments: argparse.Namespace) -> None:
+    from pytest_ale.stock import listing
+
+    wanted = _needs(arguments) if arguments.tasks or Path("tasks").is_dir() else []
+    with _engine() as api:
+        for line in listing(api, wanted, _settings().image):
+            print(line)
+
+
+def _images_build(arguments: argparse.Namespace) -> int:
+    from pytest_ale.stock import build_all
+
+    wanted = _needs(arguments)
+    with _engine() as api:
+        return _say_done(build_all(api, wanted, _settings().image, print))
+
+
+def _images_prune(arguments: argparse.Namespace) -> int:
+    from pytest_ale.stock import prune, uses
+
+    wanted = [] if arguments.all else _needs(arguments)
+    with _engine() as api:
+        used = {} if arguments.all else uses(api, wanted, _settings().image)
+        return _say_done(prune(api, used), freed=True)
+
+
+def _say_done(lines: Iterator[Done], *, freed: bool = False) -> int:
+    done = []
+    for each in lines:
+        print(each.line)
+        done.append(each)
+    if freed:
+        print(f"{sum(each.freed for each in done) / 1e6:,.0f} MB freed")
+    return 0 if all(each.ok for each in done) else 1
+
+
+def _needs(arguments: argparse.Namespace) -> list[Need]:
+    from pytest_ale.card import CardError
+    from pytest_ale.stock import cards, needs
+
+    if not arguments.tasks and not Path("tasks").is_dir():
+        raise Complaint("there is no folder tasks here: name tasks, or the folder of some")
+    try:
+        return needs(cards(arguments.tasks or ["tasks"]))
+    except (LookupError, CardError) as error:
+        raise Complaint(str(error.args[0])) from None
+
+
+@contextmanager
+def _engine() -> Iterator[APIClient]:
+    """What the engine cannot do is said in one line, as a wrong use is."""
+    from pytest_ale.engine import connect
+    from pytest_ale.sandbox import Fault
+
+    try:
+        yield connect()
+    except Fault as fault:
+        raise Complaint(str(fault)) from None

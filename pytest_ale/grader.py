@@ -8,7 +8,6 @@ child, which imports `main.py` and calls one function.
 from __future__ import annotations
 
 import asyncio
-import base64
 import ctypes
 import inspect
 import json
@@ -19,9 +18,8 @@ import select
 import signal
 import socket
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
@@ -30,9 +28,9 @@ from types import ModuleType
 
 import pytest  # noqa: F401  # graders use approx: imported before the forks, not in each
 
-from pytest_ale import sandbox as errors
 from pytest_ale.asserts import explain_asserts, import_from
-from pytest_ale.grade import BadGrade, Checks, Severed, validated
+from pytest_ale.grade import BadGrade, Checks, validated
+from pytest_ale.remote import RemoteSandbox, send
 from pytest_ale.text import clean, one_line, shown
 
 __all__ = ["MAY_ASK", "serve"]
@@ -71,7 +69,7 @@ def _warden(pipe: Connection) -> None:
     os.setsid()
     _libc.prctl(_SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _send(pipe, {"warden": os.getpid()})
+    send(pipe, {"warden": os.getpid()})
     child = os.fork()
     if child == 0:
         _libc.prctl(_PDEATHSIG, signal.SIGKILL)
@@ -80,7 +78,7 @@ def _warden(pipe: Connection) -> None:
     status = _watch(child, pipe)
     _sweep()
     with suppress(OSError):
-        _send(pipe, {"ended": os.waitstatus_to_exitcode(status)})
+        send(pipe, {"ended": os.waitstatus_to_exitcode(status)})
     os._exit(0)
 
 
@@ -128,7 +126,7 @@ def _child(pipe: Connection) -> None:
             "traceback": clean(_traceback(error, folder), 20_000),
         }
     with suppress(OSError):
-        _send(pipe, answer)
+        send(pipe, answer)
     os._exit(0)
 
 
@@ -292,72 +290,6 @@ def _evaluate(
 def _task_info(request: dict[str, object]) -> TaskInfo:
     folder, seed = Path(str(request["folder"])), int(str(request["seed"]))
     return TaskInfo(str(request["task"]), str(request["variant"]), folder, seed)
-
-
-class RemoteSandbox:
-    """A sandbox as task code sees it: each call is done by the host process and answered."""
-
-    def __init__(self, pipe: Connection, role: str, inputs: str, output: str, home: str) -> None:
-        self._pipe = pipe
-        self._lock = threading.Lock()  # task code may work in threads
-        self._role = role
-        self.inputs = inputs
-        self.output = output
-        self.home = home
-
-    def exec(
-        self,
-        command: str | Sequence[str],
-        *,
-        timeout: float | None = None,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        user: str | None = None,
-        stdin: str | bytes | None = None,
-        check: bool = False,
-    ) -> errors.ExecResult:
-        arguments = {"timeout": timeout, "cwd": cwd, "user": user, "check": check}
-        command = command if isinstance(command, str) else [str(word) for word in command]
-        answer = self._ask("exec", command=command, env=env, stdin=_packed(stdin), **arguments)
-        assert isinstance(answer, dict)
-        return errors.ExecResult(**answer)
-
-    def put(self, local: Path | str, remote: str) -> None:
-        self._ask("put", local=str(Path(local).absolute()), remote=str(remote))
-
-    def get(self, remote: str, local: Path | str) -> list[str]:
-        refused = self._ask("get", remote=str(remote), local=str(Path(local).absolute()))
-        assert isinstance(refused, list)
-        return refused
-
-    def write(self, path: str, data: str | bytes) -> None:
-        self._ask("write", path=str(path), data=_packed(data))
-
-    def read(self, path: str) -> bytes:
-        return base64.b64decode(str(self._ask("read", path=str(path))))
-
-    def _ask(self, method: str, **arguments: object) -> object:
-        try:
-            with self._lock:
-                _send(self._pipe, {"call": method, "on": self._role, "arguments": arguments})
-                answer = json.loads(self._pipe.recv_bytes())
-        except (EOFError, OSError):
-            raise Severed("the host process is gone") from None
-        if "error" in answer:
-            kind = getattr(errors, answer["error"], errors.SandboxError)
-            raise kind(answer["message"])
-        return answer["value"]
-
-
-def _packed(data: str | bytes | None) -> str | None:
-    if data is None:
-        return None
-    raw = data.encode() if isinstance(data, str) else bytes(data)
-    return base64.b64encode(raw).decode()
-
-
-def _send(pipe: Connection, message: object) -> None:
-    pipe.send_bytes(json.dumps(message).encode())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ Knows nothing of agents or providers: a sandbox is whatever it is handed.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -18,14 +17,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from pytest_ale import scratch
 from pytest_ale.grade import BadGrade, CheckResult, Checks, Grade, validated
-from pytest_ale.sandbox import ExecTimeout, GraderFault, GraderTimeout, Sandbox, SandboxError
+from pytest_ale.sandbox import GraderFault, GraderTimeout, Sandbox
+from pytest_ale.serving import Served
 from pytest_ale.task import Instance
 from pytest_ale.text import clean, one_line
 from pytest_ale.trees import clone, remove
@@ -34,7 +34,6 @@ __all__ = ["Built", "Grader"]
 
 MEMORY = 4 << 30  # bytes of address space a grader may use
 MESSAGE = 1 << 30  # bytes one answer of the grader process may have
-VERIFIER_TIMEOUT = 120.0  # seconds a command in the verifier may take where the grader names none
 KILL_SECONDS = 5.0  # from the end of a call to that of its last process; only the kernel needs long
 
 # The grader process sees these of our environment and no other: no keys.
@@ -255,11 +254,10 @@ class _Call:
         log: Path,
     ) -> None:
         self._name = f"{function}() of {instance.task.id}"
-        self._roles = roles
         self._timeout = timeout
         self._until = time.monotonic() + timeout
         self._log = log
-        self._sandboxes: dict[str, Sandbox] = {}
+        self._served = Served(self._name, roles, timeout, self._until)
 
     def through(self, pipe: Connection, request: dict[str, object]) -> dict[str, Any]:
         with ExitStack() as stack:
@@ -283,7 +281,7 @@ class _Call:
         while True:
             message = self._message(pipe)
             if "call" in message:
-                pipe.send_bytes(json.dumps(self._serve(message)).encode())
+                pipe.send_bytes(json.dumps(self._served.answer(message)).encode())
             elif "result" in message:
                 return dict(message["result"])
             else:
@@ -315,46 +313,6 @@ class _Call:
             if text := one_line(log.read().decode(errors="replace")):
                 return f"; its last output: {text}"
         return ""
-
-    def _serve(self, message: Mapping[str, Any]) -> dict[str, object]:
-        """Do what task code asks of a sandbox; only a lost sandbox ends the grading."""
-        try:
-            sandbox = self._sandbox(str(message["on"]))
-            arguments = dict(message["arguments"])
-            return {"value": self._do(sandbox, str(message["call"]), arguments)}
-        except SandboxError as error:
-            return {"error": type(error).__name__, "message": clean(error)}
-        except (OSError, TypeError, ValueError) as error:  # of what task code gave it
-            return {"error": "SandboxError", "message": clean(f"{type(error).__name__}: {error}")}
-
-    def _sandbox(self, role: str) -> Sandbox:
-        if role not in self._sandboxes:
-            self._sandboxes[role] = self._roles[role]()
-        return self._sandboxes[role]
-
-    def _do(self, sandbox: Sandbox, method: str, given: dict[str, Any]) -> object:
-        for key in ("stdin", "data"):
-            if given.get(key) is not None:
-                given[key] = base64.b64decode(str(given[key]))
-        if "local" in given:
-            given["local"] = Path(str(given["local"]))
-        if method == "exec":
-            given["timeout"] = self._bounded(given["timeout"])
-            return asdict(sandbox.exec(given.pop("command"), **given))
-        if method not in ("put", "get", "write", "read"):
-            raise SandboxError(f"a sandbox has no {method}() for task code")
-        returned = getattr(sandbox, method)(**given)
-        return base64.b64encode(returned).decode() if isinstance(returned, bytes) else returned
-
-    def _bounded(self, timeout: object) -> float:
-        """Seconds a command may take; a verifier's leave a fifth of the time to the grader."""
-        # A deliverable that hangs every command must still be graded, as the failure it is.
-        verifies = "verifier" in self._roles
-        left = self._until - time.monotonic() - (self._timeout / 5 if verifies else 0)
-        if left <= 0:
-            raise ExecTimeout(f"the {self._timeout:g} s of {self._name} are used up")
-        default = VERIFIER_TIMEOUT if verifies else left
-        return round(min(left, default if timeout is None else float(str(timeout))), 1)
 
 
 def _await_end(warden: int) -> None:

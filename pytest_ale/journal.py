@@ -15,7 +15,7 @@ from pytest_ale.grade import Grade
 from pytest_ale.harness import Ending
 from pytest_ale.leases import Pool, append_line
 from pytest_ale.plan import Plan
-from pytest_ale.record import Record, RunDir
+from pytest_ale.record import Record, RunDir, write_atomically
 from pytest_ale.recorder import Recorder
 from pytest_ale.sandbox import RecordFault
 from pytest_ale.text import clean
@@ -70,8 +70,20 @@ class Journal:
         except OSError:  # the record that follows fails for the same reason, and says so
             return
 
-    def leased(self, lease: str) -> None:
+    @property
+    def screenshots(self) -> Path:
+        return self.folder / "screenshots"
+
+    def leased(self, lease: str, about: Mapping[str, object]) -> None:
         self.record = replace(self.record, lease=lease)
+        self.sandbox(about)
+
+    def sandbox(self, about: Mapping[str, object]) -> None:
+        """Note what the sandbox is made of: a file of its own, for an image has 500 packages."""
+        try:
+            write_atomically(self.folder / "sandbox.json", dict(about))
+        except OSError as error:
+            raise RecordFault(f"{self.folder / 'sandbox.json'}: {error.strerror}") from error
 
     def prompt(self, text: str, home: str) -> None:
         """Note what the agent is told, and in which home: a replay may be in another."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from contextlib import nullcontext
+from functools import partial
 from os.path import exists
 from pathlib import Path
 
 import pytest
 
-from pytest_ale import hookspecs
+from pytest_ale import hookspecs, progress
 from pytest_ale.fixtures import (
     ale_agent,
     ale_agents,
@@ -27,9 +29,10 @@ from pytest_ale.fixtures import (
     ale_sandboxes,
     ale_settings,
 )
+from pytest_ale.options import OPTIONS
 from pytest_ale.report.session import Reporting
 from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS, heed_sigterm, own_properties
-from pytest_ale.settings import OPTIONS, BadSetting, Settings, new_run_id, read_settings
+from pytest_ale.settings import BadSetting, Settings, new_run_id, read_settings
 from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
 from pytest_ale.wire import Wire, from_controller, is_worker, refuse, runs_workers
 
@@ -75,6 +78,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_ale_providers(register: object) -> None:
     register("local", "pytest_ale.providers.local:LocalProvider.from_settings")  # type: ignore[operator]
+    register("docker", "pytest_ale.providers.docker:DockerProvider.from_settings")  # type: ignore[operator]
 
 
 def pytest_ale_harnesses(register: object) -> None:
@@ -92,8 +96,16 @@ def pytest_configure(config: pytest.Config) -> None:
     _choose_run(config, settings)
     wire = Wire(lambda: _decided(config), lambda report: _lost(config, report))
     config.pluginmanager.register(wire, "ale-wire")
+    config.add_cleanup(progress.show(partial(_say, config)))
     if not is_worker(config):
         config.pluginmanager.register(Reporting(config), "ale-reporting")
+
+
+def _say(config: pytest.Config, line: str) -> None:
+    """Write past pytest's capture: that an image is built is no output of the test that waits."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        progress.to_stderr(line)
 
 
 def _read(config: pytest.Config) -> Settings:

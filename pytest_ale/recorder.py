@@ -69,7 +69,7 @@ class Recorder:
         self,
         name: str,
         arguments: Mapping[str, object],
-        result_text: str,
+        result: str | Sequence[ContentPart],
         *,
         started: datetime | float | None = None,
         seconds: float | None = None,
@@ -80,7 +80,7 @@ class Recorder:
         ATIF has no place for how long a call took, so `seconds` joins the result's `extra`.
         """
         known = {} if seconds is None else {"seconds": round(seconds, 3)}
-        result = {"content": result_text, "extra": {**known, **(extra or {})} or None}
+        told = {"content": result, "extra": {**known, **(extra or {})} or None}
         call = {"function_name": name, "arguments": arguments}
         with self._lock:
             call_id = self._free_call_id()
@@ -89,7 +89,7 @@ class Recorder:
                 "message": "",
                 "timestamp": started,
                 "tool_calls": [{"tool_call_id": call_id, **call}],
-                "observation": {"results": [{"source_call_id": call_id, **result}]},
+                "observation": {"results": [{"source_call_id": call_id, **told}]},
             }
             self._append_locked(fields)
         return call_id

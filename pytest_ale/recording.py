@@ -5,19 +5,19 @@ Knows no harness; `redo` does a recorded step again.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pytest_ale.desktop_calls import PREFIX
+from pytest_ale.kept import Kept, restored
 from pytest_ale.recorder import Recorder
+from pytest_ale.recording_desktop import RecordingDesktop
 from pytest_ale.sandbox import Desktop, ExecResult, Fault, Sandbox, SandboxError
 from pytest_ale.text import clean
 
 __all__ = ["RecordingSandbox"]
 
-INLINE = 50_000  # bytes of a written file kept in the step itself; more goes to a file beside it
 SHOWN = 20_000  # characters of each of a command's outputs kept in its step
 
 # What `redo` can do again: the arguments that a call must have, and those that it may have.
@@ -28,12 +28,13 @@ REDONE: dict[str, tuple[set[str], set[str]]] = {
 
 
 class RecordingSandbox:
-    """Wraps a sandbox for one attempt; `kept` is where large written files are stored."""
+    """Wraps a sandbox for one attempt; `written` is where large written files are stored."""
 
-    def __init__(self, sandbox: Sandbox, recorder: Recorder, kept: Path) -> None:
+    def __init__(self, sandbox: Sandbox, recorder: Recorder, written: Path) -> None:
         self._sandbox = sandbox
         self._recorder = recorder
-        self._kept = kept
+        self._kept = Kept(written)
+        self._desktop = RecordingDesktop(sandbox, recorder, self._kept)
         self.inputs = sandbox.inputs
         self.output = sandbox.output
         self.home = sandbox.home
@@ -44,7 +45,8 @@ class RecordingSandbox:
 
     @property
     def desktop(self) -> Desktop:
-        return self._sandbox.desktop
+        _ = self._sandbox.desktop  # raises where there is none
+        return self._desktop
 
     def exec(
         self,
@@ -58,7 +60,7 @@ class RecordingSandbox:
         check: bool = False,
     ) -> ExecResult:
         said: dict[str, object] = {"command": command, "timeout": timeout, "cwd": cwd, "env": env}
-        said |= {"user": user, "stdin": None if stdin is None else self._content(stdin)}
+        said |= {"user": user, "stdin": None if stdin is None else self._kept.content(stdin)}
         arguments = {name: value for name, value in said.items() if value is not None}
         started, clock, told = time.time(), time.monotonic(), "did not end"
         extra: dict[str, object] = {}
@@ -108,15 +110,19 @@ class RecordingSandbox:
 
     def redo(self, function: str, arguments: Mapping[str, object], folder: Path) -> bool:
         """Do a recorded call of ours again; a Fault for one that is not ours."""
+        if function.startswith(PREFIX):
+            _ = self._sandbox.desktop
+            self._desktop.redo(function.removeprefix(PREFIX), arguments, folder)
+            return True
         given = dict(arguments)
         required, allowed = REDONE.get(function, ({""}, set()))
         if not required <= set(given) <= allowed:
             raise Fault(f"recorded call {function}({', '.join(given)}) cannot be done again")
         if function == "write":
-            self.write(str(given["path"]), _restored(given["content"], folder))
+            self.write(str(given["path"]), restored(given["content"], folder))
         else:
             if given.get("stdin") is not None:
-                given["stdin"] = _restored(given["stdin"], folder)
+                given["stdin"] = restored(given["stdin"], folder)
             self._again(given)
         return True
 
@@ -129,31 +135,5 @@ class RecordingSandbox:
 
     def _record_write(self, path: str, data: str | bytes) -> None:
         raw = data.encode() if isinstance(data, str) else data
-        arguments = {"path": path, "content": self._content(raw)}
+        arguments = {"path": path, "content": self._kept.content(raw)}
         self._recorder.tool("write", arguments, f"{len(raw)} bytes written")
-
-    def _content(self, data: str | bytes) -> object:
-        """Text as it is, other bytes as base64, much of either as a file beside the trajectory."""
-        raw = data.encode() if isinstance(data, str) else bytes(data)
-        if len(raw) > INLINE:
-            name = hashlib.sha256(raw).hexdigest()
-            self._kept.mkdir(parents=True, exist_ok=True)
-            (self._kept / name).write_bytes(raw)
-            return {"file": f"{self._kept.name}/{name}"}
-        try:
-            return raw.decode()
-        except UnicodeDecodeError:
-            return {"base64": base64.b64encode(raw).decode()}
-
-
-def _restored(content: object, folder: Path) -> bytes:
-    if isinstance(content, str):
-        return content.encode()
-    if isinstance(content, Mapping) and "base64" in content:
-        return base64.b64decode(content["base64"])
-    if isinstance(content, Mapping) and "file" in content:
-        path = folder / str(content["file"])
-        if path.resolve().is_relative_to(folder.resolve()) and path.is_file():
-            return path.read_bytes()
-        raise Fault(f"the trajectory lies without its file {path}: replay it where it was recorded")
-    raise Fault(f"the trajectory's written content cannot be restored: {clean(content, 200)}")

@@ -104,7 +104,8 @@ class SandboxSpec:
     """What is asked of a provider.
 
     `hidden` are host paths that must not be seen from inside. `kits` are host folders that are
-    seen inside read-only, each by its own name below /opt/ale.
+    seen inside read-only, each by its own name below /opt/ale. `sockets` are unix sockets on the
+    host, each reached inside by a loopback port, whatever the network.
     """
 
     os: str = "linux"
@@ -120,6 +121,7 @@ class SandboxSpec:
     network: str | tuple[str, ...] = "none"  # "none", "open", or the hosts that may be reached
     hidden: tuple[Path, ...] = ()
     kits: tuple[Path, ...] = ()
+    sockets: Mapping[int, Path] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

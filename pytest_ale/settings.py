@@ -5,13 +5,13 @@ Knows nothing of items or sandboxes. Precedence: option, then env, then ini, the
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_ale.options import OPTIONS, Option, Value
 from pytest_ale.text import one_line
 
 __all__ = ["OPTIONS", "BadSetting", "Option", "Settings", "new_run_id", "read_settings"]
@@ -21,226 +21,6 @@ class BadSetting(ValueError):
     """A setting's value cannot be used; the message names option, value and what is allowed."""
 
 
-Value = str | bool | int | float | tuple[str, ...] | None
-
-
-@dataclass(frozen=True)
-class Option:
-    """One setting: `--ale-NAME` on the command line, ini `ale_NAME`, env `ALE_NAME`."""
-
-    name: str
-    help: str
-    default: Value
-    parse: Callable[[str], Value] = str
-    metavar: str | None = None
-    repeatable: bool = False
-    flag: bool = False
-    takes: str = ""  # what is allowed, for the error message
-
-    @property
-    def key(self) -> str:
-        return "ale_" + self.name.replace("-", "_")
-
-    @property
-    def attribute(self) -> str:
-        return self.name.replace("-", "_")
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if (number := int(text)) < least:
-            raise ValueError(text)
-        return number
-
-    return parse
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError(text)
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise ValueError(text)
-    return number
-
-
-def _text(text: str) -> str:
-    if not text.strip():
-        raise ValueError(text)
-    return text
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(text)
-        return text
-
-    return parse
-
-
-def _truth(text: str) -> bool:
-    truths = {"1": True, "true": True, "yes": True, "on": True}
-    truths |= {"0": False, "false": False, "no": False, "off": False, "": False}
-    if text.lower() not in truths:
-        raise ValueError(text)
-    return truths[text.lower()]
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "agent",
-        "Agent to examine, repeatable",
-        ("oracle",),
-        metavar="NAME[@VERSION][:MODEL]",
-        repeatable=True,
-        takes="one or more words with their quotes closed",
-    ),
-    Option(
-        "knob",
-        "Setting of an agent's own, repeatable",
-        (),
-        metavar="[AGENT:]NAME=VALUE",
-        repeatable=True,
-        takes="one or more words with their quotes closed",
-    ),
-    Option(
-        "provider",
-        "Where sandboxes come from",
-        "local",
-        _text,
-        metavar="NAME",
-        takes="a provider's name",
-    ),
-    Option(
-        "keep",
-        "Keep sandboxes after grading",
-        "never",
-        _one_of("never", "failed", "always"),
-        metavar="never|failed|always",
-        takes="never, failed or always",
-    ),
-    Option(
-        "trials",
-        "Independent repetitions of each instance",
-        1,
-        _whole(1),
-        metavar="N",
-        takes="a whole number of at least 1",
-    ),
-    Option(
-        "variants",
-        "Which variants of each task: first, all, or an id",
-        "all",
-        _text,
-        metavar="first|all|ID",
-        takes="first, all or a variant's id",
-    ),
-    Option(
-        "seed",
-        "Seed of the built inputs",
-        0,
-        _whole(0),
-        metavar="N",
-        takes="a whole number of at least 0",
-    ),
-    Option(
-        "tasks",
-        "File that lists the tasks to run, CLUSTER/NAME a line",
-        None,
-        _text,
-        metavar="FILE",
-        takes="a file's path",
-    ),
-    Option(
-        "pass-at",
-        "Score at which an instance passes, instead of each card's",
-        None,
-        _share,
-        metavar="X",
-        takes="a number from 0 to 1",
-    ),
-    Option(
-        "timeout",
-        "Seconds an agent may work, instead of each card's",
-        None,
-        _seconds,
-        metavar="S",
-        takes="a number of seconds above 0",
-    ),
-    Option(
-        "grade-timeout",
-        "Seconds a grader may take",
-        600.0,
-        _seconds,
-        metavar="S",
-        takes="a number of seconds above 0",
-    ),
-    Option(
-        "phase-timeout",
-        "Seconds each other phase of an attempt may take",
-        300.0,
-        _seconds,
-        metavar="S",
-        takes="a number of seconds above 0",
-    ),
-    Option("prompt-suffix", "Text appended to every prompt", "", metavar="TEXT"),
-    Option(
-        "retries",
-        "New attempts after an infrastructure fault that a new sandbox may cure",
-        2,
-        _whole(0),
-        metavar="N",
-        takes="a whole number of at least 0",
-    ),
-    Option(
-        "dir",
-        "Folder of the run directories",
-        ".ale",
-        _text,
-        metavar="DIR",
-        takes="a folder's path",
-    ),
-    Option(
-        "resume",
-        "Run only what has no score yet in a run",
-        None,
-        _text,
-        metavar="RUN|last",
-        takes="a run's id, its directory, or last",
-    ),
-    Option(
-        "controls",
-        "Check the tasks themselves instead of an agent",
-        False,
-        _truth,
-        flag=True,
-        takes="yes or no",
-    ),
-    Option(
-        "min-score",
-        "Exit with 0 when the mean score is at least X",
-        None,
-        _share,
-        metavar="X",
-        takes="a number from 0 to 1",
-    ),
-    Option(
-        "unsafe-local",
-        "Let agents run on the local provider without namespaces",
-        False,
-        _truth,
-        flag=True,
-        takes="yes or no",
-    ),
-)
-
-
 @dataclass(frozen=True)
 class Settings:
     """The values of one run; `sources` says where each that is not a default came from."""
@@ -248,6 +28,7 @@ class Settings:
     agent: tuple[str, ...]
     knob: tuple[str, ...]
     provider: str
+    image: str | None
     keep: str
     trials: int
     variants: str

@@ -33,6 +33,8 @@ from pytest_ale.trees import remove
 
 __all__ = ["Steps"]
 
+SHOTS = ".ale/screenshots"  # where the bridge keeps what it showed, in the agent's home
+
 
 class Steps:
     """One attempt's sandbox, inputs and leases."""
@@ -56,7 +58,7 @@ class Steps:
 
     def lease(self) -> None:
         self._lease = self._new_lease("")
-        self._journal.leased(self._lease.id)
+        self._journal.leased(self._lease.id, self.sandbox.about)
 
     def stage(self) -> None:
         sandbox, instance = self.sandbox, self._plan.instance
@@ -110,6 +112,7 @@ class Steps:
 
     def stop(self) -> None:
         self.sandbox.stop()
+        self._journal.sandbox(self.sandbox.about)
 
     def collect(self) -> None:
         """Copy the deliverables out and seal them."""
@@ -119,6 +122,9 @@ class Steps:
             output.unlink()
             refused = [f"{self.sandbox.output!r} was refused: it is a file."]
         output.mkdir(exist_ok=True)
+        if self._plan.instance.task.card.environment.desktop:
+            # What the agent's own bridge kept; it may be missing, or not be what it says.
+            self.sandbox.get(f"{self.sandbox.home}/{SHOTS}", self._journal.screenshots / "bridge")
         self._journal.seal(refused)
 
     def grade(self, output: Path | None) -> Grade:

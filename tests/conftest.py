@@ -134,6 +134,18 @@ def _own_registries() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def docker_engine(require: Callable[[str, str], None]) -> None:
+    """A real engine with the image that every sandbox is made from, built at the first need."""
+    from pytest_ale import engine, images
+    from pytest_ale.sandbox import Fault, SandboxSpec
+
+    try:
+        images.ensure(engine.connect(), SandboxSpec(), None, print)
+    except Fault as fault:
+        require("docker", str(fault))
+
+
+@pytest.fixture(scope="session")
 def require() -> Callable[[str, str], None]:
     """Skip with a reason where an engine is missing, unless ALE_REQUIRE says it must be there."""
 

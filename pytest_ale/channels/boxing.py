@@ -10,16 +10,19 @@ import functools
 import os
 import shutil
 import signal
+import socket
 import stat
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pytest_ale.channels import tree
-from pytest_ale.channels.boxed import INIT, Boxed, Request
+from pytest_ale.channels.boxed import INIT, READY_SECONDS, STOP_SECONDS, Boxed, Request, end
 from pytest_ale.sandbox import ProviderFault, SandboxSpec
 
 __all__ = [
@@ -212,9 +215,67 @@ def launch(root: Path, spec: SandboxSpec, mode: str) -> Boxed:
     }
     try:
         command, log = commands[mode](), root / "init.log"
-        return Boxed.start(command, config, log, last_signal=last_signal(mode))
+        return start(command, config, log, last_signal(mode))
     except OSError as error:
         raise ProviderFault(f"no sandbox by {mode}: {error}") from error
+
+
+def start(
+    argv: Sequence[str], config: Mapping[str, object], log: Path, last: signal.Signals
+) -> Boxed:
+    """Start a resident by a command that takes a descriptor's number as its last argument."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    with theirs, closing_on_error(ours):
+        process = spawn([*argv, str(theirs.fileno())], theirs.fileno(), log)
+        theirs.close()
+        try:
+            return Boxed.greet(ours, config, partial(finish, process, last))
+        except BaseException as error:
+            process.kill()
+            process.wait()
+            if not isinstance(error, OSError):
+                raise
+            said = log.read_text(errors="replace").strip()[-2000:]
+            what = f"no sandbox within {READY_SECONDS:g} s ({error}): {said}"
+            raise ProviderFault(what) from error
+
+
+@contextmanager
+def closing_on_error(channel: socket.socket) -> Iterator[None]:
+    """A resident that got as far as our end of the channel ends when that is closed."""
+    try:
+        yield
+    except BaseException:
+        channel.close()
+        raise
+
+
+def spawn(argv: Sequence[str], fd: int, log: Path) -> subprocess.Popen[bytes]:
+    """Start in a session of its own: Ctrl-C is for us, who then stop the sandbox in good order."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env={},
+            cwd="/",
+            pass_fds=(fd,),
+            start_new_session=True,
+        )
+
+
+def finish(process: subprocess.Popen[bytes], last: signal.Signals, boxed: Boxed) -> None:
+    """End the resident, and what stands around it: bwrap, or unshare."""
+    end(boxed.pid, boxed.pidfd, last)
+    try:
+        status = process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        what = f"process {process.pid} around a stopped sandbox"
+        raise ProviderFault(f"{what} did not end within {STOP_SECONDS:g} s") from error
+    if status == 1 and last != signal.SIGKILL:  # the resident could not end all
+        raise ProviderFault(f"some process started by {boxed.pid} could not be killed")
 
 
 def furnish(root: Path, spec: SandboxSpec) -> None:

@@ -1,14 +1,16 @@
-"""The resident of a local sandbox: process 1, which starts what the host asks for and reaps it.
+"""The resident of a sandbox: process 1, which starts what the host asks for and reaps it.
 
-Knows nothing of pytest_ale: it is run by path (`python -I -S init.py FD`), standard library only.
+Knows nothing of pytest_ale: it is run by path (`python -I -S init.py WHERE`), with the standard
+library only.
 
-FD is one end of a SOCK_SEQPACKET pair. The host sends one message per command, its text empty of
-meaning and its file descriptors [control, request, stdin, stdout, stderr]; `request` is a memory
-file of JSON {"argv", "cwd", "env", "tty"}. On `control` goes back {"returncode": N} when the
-command ends, or {"error": why} when it could not be started; whatever the host does to its end of
-`control`, close it or write to it, kills the command's process group. The first message of all
-carries one descriptor, the configuration (`settle`), and is answered by {"ready": true}. When the
-host's end of the pair closes, however the host died, this process ends and all the others with it.
+WHERE is the number of a descriptor, one end of a SOCK_SEQPACKET pair, or the path of a socket where
+the host listens for it. The host sends one message per command, its text empty of meaning and its
+file descriptors [control, request, stdin, stdout, stderr]; `request` is a memory file of JSON
+{"argv", "cwd", "env", "tty"}. On `control` goes back {"returncode": N} when the command ends, or
+{"error": why} when it could not be started; whatever the host does to its end of `control`, close
+it or write to it, kills the command's process group. The first message of all carries one
+descriptor, the configuration (`settle`), and is answered by {"ready": true}. When the host's end
+closes, however the host died, this process ends and all the others with it.
 """
 
 # pathlib would only add to the time that every sandbox takes to start.
@@ -549,8 +551,16 @@ def end_all() -> bool:
     return False
 
 
+def reached(where: str) -> socket.socket:
+    if where.isdecimal():
+        return socket.socket(fileno=int(where))
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    channel.connect(where)
+    return channel
+
+
 def main() -> None:
-    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel = reached(sys.argv[1])
     channel.set_inheritable(False)
     text, fds = receive(channel)
     if not text:

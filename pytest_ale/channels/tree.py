@@ -22,11 +22,19 @@ from pytest_ale.sandbox import SandboxError, UnsafePath
 
 __all__ = [
     "LIMITS",
+    "OURS",
+    "READ",
     "UNLIMITED",
+    "Full",
+    "Intake",
     "Limits",
     "Spot",
+    "called",
     "copy",
+    "fresh",
+    "make",
     "make_folder",
+    "pour",
     "read",
     "remove",
     "write",
@@ -37,6 +45,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 CHUNK = 1 << 20
+SHOWN = 1300  # of a path in a message: 1024 bytes and one more name are what `LIMITS` let through
 
 # The machine's trouble, never the doing of who owns the source: nothing is refused for it.
 OURS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
@@ -135,7 +144,7 @@ def read(spot: Spot, *, limits: Limits = LIMITS) -> bytes:
     try:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
-            raise SandboxError(f"{spot.shown!r} is {_called(about.st_mode)}, not a file")
+            raise SandboxError(f"{spot.shown!r} is {called(about.st_mode)}, not a file")
         if about.st_size > limits.file_bytes:
             raise SandboxError(f"{spot.shown!r} has {about.st_size} bytes: more than are read")
         with open(fd, "rb", closefd=False) as file:
@@ -158,7 +167,7 @@ def write(spot: Spot, data: bytes) -> None:
     """Write one file, in the place of what was there, and the folders above it."""
     with spot.parent(create=True) as folder:
         try:
-            with open(_fresh(folder, spot.name), "wb") as file:
+            with open(fresh(folder, spot.name), "wb") as file:
                 file.write(data)
         except OSError as error:
             raise SandboxError(f"{spot.shown!r}: {error.strerror}") from error
@@ -169,14 +178,25 @@ def make_folder(spot: Spot) -> None:
         pass
 
 
-def _fresh(folder: int, name: str) -> int:
+def fresh(folder: int, name: str) -> int:
     """Create a file that nothing else links to or holds open."""
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
     return os.open(name, CREATE, 0o644, dir_fd=folder)
 
 
-def _called(mode: int) -> str:
+def make(name: str, folder: int, mode: int) -> None:
+    """Make a folder, or give one that is there this mode; its owner may always use it."""
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=folder)
+    fd = os.open(name, FOLDER, dir_fd=folder)
+    try:
+        os.fchmod(fd, mode & 0o777 | 0o700)
+    finally:
+        os.close(fd)
+
+
+def called(mode: int) -> str:
     return KINDS.get(stat.S_IFMT(mode), "a folder" if stat.S_ISDIR(mode) else "no regular file")
 
 
@@ -187,73 +207,41 @@ def copy(
 
     `limits=UNLIMITED, keep_links=True` is for sources that are trusted.
     """
-    job = _Copy(source, target, limits, keep_links)
+    intake = Intake(source.shown, limits)
     try:
-        job.run()
-    except _Full as full:
-        job.refused.append(str(full))
-    return job.refused
+        _Copy(source, target, intake, keep_links).run()
+    except Full as full:
+        intake.refused.append(str(full))
+    return intake.refused
 
 
-class _Full(Exception): ...
+class Full(Exception): ...
 
 
 @dataclass
-class _Copy:
-    source: Spot
-    target: Spot
+class Intake:
+    """What has come out of a hostile tree, and what was refused of it, a sentence each.
+
+    `below` is a path within the tree, by components, () for the top; `shown` is the top's name.
+    """
+
+    shown: str
     limits: Limits
-    keep_links: bool
     refused: list[str] = field(default_factory=list)
-    folders: list[tuple[str, ...]] = field(default_factory=list)
     entries: int = 0
     bytes: int = 0
 
-    def run(self) -> None:
-        with self.target.parent(create=True) as into:
-            try:
-                with self.source.parent() as out:
-                    self._entry((), out, into)
-            except SandboxError as error:
-                self.refused.append(f"{error}.")
-        while self.folders:  # no recursion: a hostile tree would choose its depth, and hold fds
-            self._folder(self.folders.pop())
-
-    def _folder(self, below: tuple[str, ...]) -> None:
-        with ExitStack() as stack:
-            try:
-                out = stack.enter_context(opened(self.source, self.source.parts + below))
-                names = self._names(out)
-            except (OSError, SandboxError) as error:
-                self._refuse(below, f"could not be read: {error}")
-                return
-            into = stack.enter_context(opened(self.target, self.target.parts + below))
-            for name in names:
-                self._entry((*below, name), out, into)
-
-    def _names(self, folder: int) -> list[str]:
-        """List a folder in order; no more of it than is still allowed, and one to say so."""
-        left = self.limits.entries - self.entries + 1
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry, _ in zip(entries, range(left), strict=False))
-
-    def _entry(self, below: tuple[str, ...], out: int, into: int) -> None:
-        """Copy one thing; `below` is its path within the tree, () for the top."""
+    def enter(self) -> None:
+        """Count one more entry."""
         self.entries += 1
         if self.entries > self.limits.entries:
-            more = f"there are more than {self.limits.entries} entries"
-            raise _Full(f"{self.source.shown!r}: {more}, the rest was left out.")
-        why = self._unfit(below)
-        try:
-            why = why or self._place(below, out, into)
-        except OSError as error:
-            why = error.strerror or str(error)
-            if error.errno in OURS:
-                raise OSError(error.errno, why, self.target.shown) from error
-        if why:
-            self._refuse(below, why)
+            raise self.full(f"there are more than {self.limits.entries} entries")
 
-    def _unfit(self, below: tuple[str, ...]) -> str | None:
+    def full(self, why: str) -> Full:
+        return Full(f"{self.shown!r}: {why}, the rest was left out.")
+
+    def unfit(self, below: tuple[str, ...]) -> str | None:
+        """Say why nothing of this name may come out."""
         try:
             length = len("/".join(below).encode())
         except UnicodeEncodeError:
@@ -264,11 +252,72 @@ class _Copy:
             return f"its path is longer than {self.limits.path_bytes} bytes"
         return None
 
+    def too_large(self, size: int) -> str | None:
+        """Say why no file of this size may come out."""
+        if size > self.limits.file_bytes:
+            return f"it has {size} bytes, {self.limits.file_bytes} are allowed"
+        if self.bytes + size > self.limits.total_bytes:
+            return f"with it all would have more than {self.limits.total_bytes} bytes"
+        return None
+
+    def refuse(self, below: tuple[str, ...], why: str) -> None:
+        path = "/".join((self.shown.rstrip("/"), *below))[: len(self.shown) + SHOWN]
+        self.refused.append(f"{path!r} was refused: {why}.")
+
+
+@dataclass
+class _Copy:
+    source: Spot
+    target: Spot
+    intake: Intake
+    keep_links: bool
+    folders: list[tuple[str, ...]] = field(default_factory=list)
+
+    def run(self) -> None:
+        with self.target.parent(create=True) as into:
+            try:
+                with self.source.parent() as out:
+                    self._entry((), out, into)
+            except SandboxError as error:
+                self.intake.refused.append(f"{error}.")
+        while self.folders:  # no recursion: a hostile tree would choose its depth, and hold fds
+            self._folder(self.folders.pop())
+
+    def _folder(self, below: tuple[str, ...]) -> None:
+        with ExitStack() as stack:
+            try:
+                out = stack.enter_context(opened(self.source, self.source.parts + below))
+                names = self._names(out)
+            except (OSError, SandboxError) as error:
+                self.intake.refuse(below, f"could not be read: {error}")
+                return
+            into = stack.enter_context(opened(self.target, self.target.parts + below))
+            for name in names:
+                self._entry((*below, name), out, into)
+
+    def _names(self, folder: int) -> list[str]:
+        """List a folder in order; no more of it than is still allowed, and one to say so."""
+        left = self.intake.limits.entries - self.intake.entries + 1
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry, _ in zip(entries, range(left), strict=False))
+
+    def _entry(self, below: tuple[str, ...], out: int, into: int) -> None:
+        self.intake.enter()
+        why = self.intake.unfit(below)
+        try:
+            why = why or self._place(below, out, into)
+        except OSError as error:
+            why = error.strerror or str(error)
+            if error.errno in OURS:
+                raise OSError(error.errno, why, self.target.shown) from error
+        if why:
+            self.intake.refuse(below, why)
+
     def _place(self, below: tuple[str, ...], out: int, into: int) -> str | None:
         name, new = (below[-1], below[-1]) if below else (self.source.name, self.target.name)
         mode = os.stat(name, dir_fd=out, follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
-            self._make(new, into, mode)
+            make(new, into, mode)
             self.folders.append(below)
             return None
         if stat.S_ISREG(mode):
@@ -278,37 +327,22 @@ class _Copy:
                 os.unlink(new, dir_fd=into)
             os.symlink(os.readlink(name, dir_fd=out), new, dir_fd=into)
             return None
-        return f"it is {_called(mode)}"
-
-    def _make(self, name: str, into: int, mode: int) -> None:
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=into)
-        fd = os.open(name, FOLDER, dir_fd=into)
-        try:
-            os.fchmod(fd, mode & 0o777 | 0o700)
-        finally:
-            os.close(fd)
+        return f"it is {called(mode)}"
 
     def _file(self, name: str, out: int, new: str, into: int) -> str | None:
         with open(os.open(name, READ, dir_fd=out), "rb", buffering=0) as source:
             about = os.fstat(source.fileno())
             if not stat.S_ISREG(about.st_mode):  # swapped since we looked
-                return f"it is {_called(about.st_mode)}"
-            if about.st_size > self.limits.file_bytes:
-                return f"it has {about.st_size} bytes, {self.limits.file_bytes} are allowed"
-            if self.bytes + about.st_size > self.limits.total_bytes:
-                return f"with it all would have more than {self.limits.total_bytes} bytes"
-            with open(_fresh(into, new), "wb", buffering=0) as target:
-                self.bytes += _pour(source.fileno(), target.fileno(), about.st_size)
+                return f"it is {called(about.st_mode)}"
+            if why := self.intake.too_large(about.st_size):
+                return why
+            with open(fresh(into, new), "wb", buffering=0) as target:
+                self.intake.bytes += pour(source.fileno(), target.fileno(), about.st_size)
                 os.fchmod(target.fileno(), about.st_mode & 0o777 | 0o600)  # no setuid, no setgid
         return None
 
-    def _refuse(self, below: tuple[str, ...], why: str) -> None:
-        path = "/".join((self.source.shown.rstrip("/"), *below))
-        self.refused.append(f"{path!r} was refused: {why}.")
 
-
-def _pour(source: int, target: int, size: int) -> int:
+def pour(source: int, target: int, size: int) -> int:
     """Copy at most the size that was seen: a file that grows meanwhile grows in vain."""
     left = size
     while left and (data := os.read(source, min(left, CHUNK))):
@@ -329,11 +363,11 @@ def remove(path: Path) -> None:
         top = os.open(path, FOLDER)
     except FileNotFoundError:
         return
-    fresh = (f"{secrets.token_hex(8)}-{n}" for n in count())
+    names = (f"{secrets.token_hex(8)}-{n}" for n in count())
     try:
-        while names := os.listdir(top):
-            for name in names:
-                _clear(top, name, fresh)
+        while found := os.listdir(top):
+            for name in found:
+                _clear(top, name, names)
     finally:
         os.close(top)
     os.rmdir(path)
@@ -348,7 +382,7 @@ def _own(name: str, folder: int | None) -> None:
         os.close(fd)
 
 
-def _clear(top: int, name: str, fresh: Iterator[str]) -> None:
+def _clear(top: int, name: str, names: Iterator[str]) -> None:
     if _kind(top, name) != stat.S_IFDIR:
         os.unlink(name, dir_fd=top)
         return
@@ -358,7 +392,7 @@ def _clear(top: int, name: str, fresh: Iterator[str]) -> None:
         for child in os.listdir(fd):
             if _kind(fd, child) == stat.S_IFDIR:
                 _own(child, fd)
-                os.rename(child, next(fresh), src_dir_fd=fd, dst_dir_fd=top)
+                os.rename(child, next(names), src_dir_fd=fd, dst_dir_fd=top)
             else:
                 os.unlink(child, dir_fd=fd)
     finally:

@@ -1,0 +1,71 @@
+"""Shell commands, each run to its end or its deadline.
+
+Knows nothing of MCP or of terminals.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .processes import Said, end_session
+
+__all__ = ["SHELL", "Commands", "Ended"]
+
+SHELL = shutil.which("bash") or "/bin/sh"
+LATE_SECONDS = 0.2  # for the rest of what was said, where a background program holds the pipe
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; no exit code where it was killed at its deadline."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Commands:
+    """What is being run."""
+
+    _running: set[int] = field(default_factory=set)
+
+    def run(
+        self, command: str, *, timeout: float, cwd: Path, env: Mapping[str, str] | None = None
+    ) -> Ended:
+        process = subprocess.Popen(
+            [SHELL, "-c", command],
+            cwd=cwd,
+            env=os.environ | dict(env or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout and process.stderr
+        said = Said(process.stdout), Said(process.stderr)
+        self._running.add(process.pid)
+        try:
+            code = self._wait(process, timeout)
+        finally:
+            self._running.discard(process.pid)
+        stdout, stderr = (stream.text(LATE_SECONDS) for stream in said)
+        return Ended(code, stdout, stderr)
+
+    def _wait(self, process: subprocess.Popen[bytes], timeout: float) -> int | None:
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            end_session(process.pid)
+            process.wait()
+            return None
+
+    def close(self) -> None:
+        """Kill what runs; what a command left in the background was meant to stay."""
+        for pid in list(self._running):
+            end_session(pid, 0)
