@@ -19,6 +19,7 @@ GIVEN: dict[str, tuple[tuple[str, object], tuple[str, object], tuple[str, object
     "agent": (("script", ("script",)), ("script:a", ("script:a",)), ("script:b", ("script:b",))),
     "knob": tuple((f"path={n}.sh", (f"path={n}.sh",)) for n in "abc"),  # type: ignore[dict-item]
     "provider": (("one", "one"), ("two", "two"), ("three", "three")),
+    "image": (("a:1", "a:1"), ("b/c", "b/c"), ("d", "d")),
     "keep": (("failed", "failed"), ("always", "always"), ("never", "never")),
     "trials": (("2", 2), ("3", 3), ("4", 4)),
     "variants": (("first", "first"), ("a", "a"), ("b", "b")),
@@ -205,7 +206,7 @@ BAD: list[tuple[str, str]] = [
 ]
 
 
-TEXTS = ("agent", "knob", "provider", "variants", "tasks", "dir", "resume")
+TEXTS = ("agent", "knob", "provider", "image", "variants", "tasks", "dir", "resume")
 
 
 def refusal(project: Project, *words: str, env: Mapping[str, str] | None = None) -> str:
@@ -256,7 +257,7 @@ WRONG = {
     "--ale-agent=oracle@": f"agent 'oracle@' {FORM} NAME[@VERSION][:MODEL]",
     "--ale-agent=oracle:": f"agent 'oracle:' {FORM} NAME[@VERSION][:MODEL]",
     "--ale-agent=a b": f"agent 'a b' {FORM} NAME[@VERSION][:MODEL]",
-    "--ale-provider=moon": "unknown provider 'moon'; known: local",
+    "--ale-provider=moon": "unknown provider 'moon'; known: docker, local",
     "--ale-knob=effort=high": "knob 'effort=high': no agent of this run has a knob 'effort';"
     " known: oracle: none",
     "--ale-knob=effort": f"knob 'effort' {FORM} [AGENT:]NAME=VALUE",
@@ -341,8 +342,8 @@ print("loaded", sorted(n for n in sys.modules if n.partition(".")[0] in {
     "pydantic", "pydantic_core", "yaml", "xdist", "execnet", "rich", "asyncio"}))
 print("ours", sorted(n for n in sys.modules if n.startswith(("pytest_ale.", "harnesses"))))
 """
-AT_START = ["fixtures", "hookspecs", "plugin", "report", "report.session", "session", "settings"]
-AT_START += ["taxonomy", "text", "wire"]
+AT_START = ["fixtures", "hookspecs", "options", "plugin", "progress", "report", "report.session"]
+AT_START += ["session", "settings", "taxonomy", "text", "wire"]
 
 
 @pytest.fixture

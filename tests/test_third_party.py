@@ -213,4 +213,4 @@ def test_a_package_brings_provider_harness_and_tasks(place: Place, wheels: dict[
         shutil.rmtree(path)  # what is installed no more: its sandboxes are nobody else's to make
     gone = place.run("ale", "regrade", str(folder))
     assert gone.returncode == 6
-    assert "no grade: unknown provider 'acme'; known: local\n" in gone.stdout
+    assert "no grade: unknown provider 'acme'; known: docker, local\n" in gone.stdout

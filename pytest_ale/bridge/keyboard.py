@@ -1,35 +1,32 @@
 """The keyboard: any Unicode text and any chord, as the X server's test input.
 
-Knows nothing of the mouse. Characters that the keyboard's map lacks are bound to keycodes that it
-has to spare, as many at a time as there are. Programs look up the map when they come to a key
-event, not as it was when the key went down: so a keycode is bound anew only when the program in
-front has taken the keys before (`_caught_up`).
+Knows nothing of the mouse. Characters that the keyboard's map lacks are bound to keys that no
+keyboard here has (multimedia and such, some 90, two characters each). Programs look up the map when
+they come to a key event, not as it was when the key went down: so a key is bound anew only when the
+program in front has taken the events before, and the key that was not used for longest first.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from Xlib import XK, X  # type: ignore[import-untyped]
 from Xlib.ext.xtest import fake_input  # type: ignore[import-untyped]
 
 from .errors import ScreenError
-from .keynames import SHIFT, chord_symbols, text_symbols
+from .keynames import SHIFT, SHIFTS, chord_symbols, is_char, text_symbols
 from .link import Link
-from .windows import active
+from .program import caught_up
 
 __all__ = ["Keyboard"]
 
 PIECE = 200  # keys between two round trips: the server's queue and ours stay short
-PONG_SECONDS = 3.0  # a program busy for longer gets what it then finds in the map
-BLIND_SECONDS = 0.12  # what a program that answers no ping (xterm) gets to take its keys
-NOTICE_SECONDS = 0.02  # and to take a changed map
 MOST_SECONDS = 300
 MOST_TEXT = 1_000_000
+SPARE_FROM = 158  # the first keycode that no common keyboard has
+MULTIMEDIA = range(0x10080000, 0x10090000)  # symbols that may give way
 
 
 class Keyboard:
@@ -40,8 +37,8 @@ class Keyboard:
         info = link.display.display.info
         self._first, self._count = info.min_keycode, info.max_keycode - info.min_keycode + 1
         self._keys: dict[int, tuple[int, int]] = {}  # symbol: keycode, 1 with shift
-        self._spare: dict[int, int] = {}  # keycode: symbol bound to it or 0, longest unused first
-        self._typed = 0.0  # when a bound key was last typed
+        self._spare: dict[int, list[int]] = {}  # keycode: what it has, longest unused first
+        self._used: set[int] = set()  # keycodes of these that were typed
         self._held: list[int] = []
         self._group = -1
 
@@ -121,22 +118,30 @@ class Keyboard:
         if shifted:
             self._input(X.KeyRelease, shift)
         if code in self._spare:
-            self._typed = time.monotonic()
+            self._used.add(code)
             self._spare[code] = self._spare.pop(code)
 
     @contextmanager
     def _capitals_off(self) -> Iterator[None]:
-        """Turn Caps Lock off while a text is typed, for the text says what is a capital."""
+        """Let Shift and Caps Lock go while a text is typed, for the text says what is a capital."""
         locked = self._link.root.query_pointer().mask & X.LockMask
         lock = self._keys.get(XK.XK_Caps_Lock)
         codes = [lock[0]] if locked and lock else []
-        self._press(codes)
-        self._release(codes)
+        shifts = [self._keys[symbol][0] for symbol in SHIFTS if symbol in self._keys]
+        held = [code for code in self._held if code in shifts]
+        self._held = [code for code in self._held if code not in held]
+        self._release(held)
+        self._tap(codes)
         try:
             yield
         finally:
-            self._press(codes)
-            self._release(codes)
+            self._tap(codes)
+            self._press(held)
+            self._held += held
+
+    def _tap(self, codes: Sequence[int]) -> None:
+        self._press(codes)
+        self._release(codes)
 
     # The map.
 
@@ -149,76 +154,67 @@ class Keyboard:
         self._group = group
         rows = self._link.display.get_keyboard_mapping(self._first, self._count)
         table = [(self._first + index, list(row)) for index, row in enumerate(rows)]
-        found = {code: _bound(row) for code, row in table[1:] if not any(row) or _bound(row)}
-        order = [code for code in found if code not in self._spare]
-        order += [code for code in self._spare if code in found]
-        self._spare = {code: found[code] for code in order}
+        modifiers = {code for row in self._link.display.get_modifier_mapping() for code in row}
+        spare = {
+            code: row[:2] for code, row in table if _spare(code, row) and code not in modifiers
+        }
+        order = [code for code in spare if code not in self._spare]
+        order += [code for code in self._spare if code in spare]
+        self._spare = {code: spare[code] for code in order}
         self._keys = _keys(table, group)
         if SHIFT not in self._keys:
             raise ScreenError("the keyboard's map has no shift key")
 
-    def _piece(self, symbols: Sequence[int]) -> list[int]:
-        """As much of what is to be typed as can be bound at once."""
+    def _piece(self, symbols: Sequence[int]) -> Sequence[int]:
+        """As much of what is to be typed as can be bound at once, in the worst case."""
         fixed = {symbol for symbol, key in self._keys.items() if key[0] not in self._spare}
         bound: set[int] = set()
         for index, symbol in enumerate(symbols[:PIECE]):
             if symbol not in fixed:
                 bound.add(symbol)
-            if len(bound) > len(self._spare):
-                return list(symbols[:index])
-        return list(symbols[:PIECE])
+            if len(bound) > max(1, len(self._spare)):
+                return symbols[:index]
+        return symbols[:PIECE]
 
     def _bind(self, symbols: Sequence[int]) -> None:
         """Give each symbol a key."""
         missing = [symbol for symbol in dict.fromkeys(symbols) if symbol not in self._keys]
         if not missing:
             return
-        wanted = set(symbols)
-        free = [code for code, symbol in self._spare.items() if symbol not in wanted]
-        if len(missing) > len(free):
+        pairs = [(missing[at : at + 2] * 2)[:2] for at in range(0, len(missing), 2)]
+        wanted = {self._keys[symbol][0] for symbol in symbols if symbol in self._keys}
+        free = [code for code in self._spare if code not in wanted]
+        if len(pairs) > len(free):
             raise ScreenError(f"the keyboard's map has {len(free)} keys to spare: too few")
-        chosen = dict(zip(free, missing))  # noqa: B905 - Python 3.10
-        if any(self._spare[code] for code in chosen):
-            self._caught_up(self._typed + BLIND_SECONDS - time.monotonic())
-        for code, symbol in chosen.items():
-            self._keys.pop(self._spare[code], None)
-            self._link.display.change_keyboard_mapping(code, [[symbol, symbol]])
-            self._spare[code], self._keys[symbol] = symbol, (code, 0)
+        chosen = dict(zip(sorted(free[: len(pairs)]), pairs))  # noqa: B905 - Python 3.10
+        if self._used & chosen.keys():
+            caught_up(self._link)
+            self._used.clear()
+        self._change(chosen)
+        caught_up(self._link)
+
+    def _change(self, chosen: Mapping[int, list[int]]) -> None:
+        """Change the map, all keys in a row at once: each change makes every program read it."""
+        for first in [code for code in chosen if code - 1 not in chosen]:
+            last = next(code for code in range(first, 257) if code not in chosen)
+            rows = [chosen[code] for code in range(first, last)]
+            self._link.display.change_keyboard_mapping(first, rows)
+        for code, pair in chosen.items():
+            for symbol in self._spare[code]:
+                if self._keys.get(symbol, (0, 0))[0] == code:
+                    del self._keys[symbol]
+            self._spare.pop(code)
+            self._spare[code] = pair
+            for level in (1, 0):
+                self._keys[pair[level]] = (code, level)
         self._link.sync()
-        self._caught_up(NOTICE_SECONDS)
-
-    def _caught_up(self, blind: float) -> None:
-        """Return when the program in front has taken what was sent to it.
-
-        A ping comes after all that was sent before; a program that answers none gets `blind`
-        seconds.
-        """
-        front = active(self._link)
-        window = self._link.window(front)
-        protocols = self._link.property(window, "WM_PROTOCOLS") if front else None
-        if self._link.atom("_NET_WM_PING") in (protocols or []):
-            self._ping(window)
-        else:
-            time.sleep(max(0.0, blind))
-
-    def _ping(self, window: Any) -> None:
-        ping, nonce = self._link.atom("_NET_WM_PING"), int.from_bytes(os.urandom(4), "big")
-        self._link.root.change_attributes(event_mask=X.SubstructureNotifyMask)
-        try:
-            self._link.tell_program(window, "WM_PROTOCOLS", [ping, nonce, window.id, 0, 0])
-            self._link.wait(
-                lambda event: event.type == X.ClientMessage and event.data[1][1] == nonce,
-                PONG_SECONDS,
-            )
-        finally:
-            self._link.root.change_attributes(event_mask=0)
 
 
-def _bound(row: Sequence[int]) -> int:
-    """The symbol that a bridge bound to a keycode, or 0; no keyboard has a character so twice."""
-    first, second = row[:2]
-    char = 0x20 < first < 0x7F or 0xA0 < first < 0x100 or first > 0x01000000
-    return first if char and first == second else 0
+def _spare(code: int, row: Sequence[int]) -> bool:
+    """Whether a key may be bound: it has nothing, multimedia, or what a bridge bound to it."""
+    return code >= SPARE_FROM and all(
+        symbol == 0 or symbol in MULTIMEDIA or is_char(symbol) for symbol in row
+    )
 
 
 def _keys(table: Sequence[tuple[int, Sequence[int]]], group: int) -> dict[int, tuple[int, int]]:

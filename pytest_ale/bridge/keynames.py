@@ -13,9 +13,10 @@ from Xlib import XK  # type: ignore[import-untyped]
 
 from .errors import ScreenError
 
-__all__ = ["SHIFT", "chord_symbols", "symbol_of", "text_symbols"]
+__all__ = ["SHIFT", "SHIFTS", "chord_symbols", "is_char", "symbol_of", "text_symbols"]
 
-SHIFT, SHIFT_RIGHT = XK.XK_Shift_L, XK.XK_Shift_R
+SHIFT = XK.XK_Shift_L
+SHIFTS = (XK.XK_Shift_L, XK.XK_Shift_R)
 UNICODE = 0x01000000  # + the code point: how X names a character that has no name of its own
 TYPED = {"\n": XK.XK_Return, "\t": XK.XK_Tab, "\b": XK.XK_BackSpace, "\x1b": XK.XK_Escape}
 
@@ -112,6 +113,11 @@ def _char(char: str) -> int:
     if unicodedata.category(char) in ("Cc", "Cs") or code & 0xFFFE == 0xFFFE:
         raise ScreenError(f"the character U+{code:04X} cannot be typed: it is none of a text's")
     return UNICODE + code
+
+
+def is_char(symbol: int) -> bool:
+    """Whether a symbol is a character's, rather than a function's such as Return or F1."""
+    return 0x20 < symbol < 0x7F or 0xA0 < symbol < 0x100 or UNICODE < symbol <= UNICODE + 0x10FFFF
 
 
 def _plain(name: str) -> str:

@@ -72,7 +72,9 @@ class Link:
         window.send_event(self._message(window, kind, data))
 
     def _message(self, window: Any, kind: str, data: list[int]) -> Any:
-        return ClientMessage(window=window, client_type=self.atom(kind), data=(32, data))
+        return ClientMessage(
+            window=window, client_type=self.atom(kind), data=(32, [*data, 0, 0, 0, 0, 0][:5])
+        )
 
     def sync(self) -> None:
         """Return when the server has done all that it was asked."""

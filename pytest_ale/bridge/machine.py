@@ -43,9 +43,7 @@ PID: Schema = {"type": "integer", "description": "what pty_start gave"}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Serve this machine over stdin and stdout (MCP).")
-    parser.add_argument(
-        "--display", default=os.environ.get("DISPLAY", ""), help="for the clipboard"
-    )
+    parser.add_argument("--display", default=_display(), help="the X server of the clipboard")
     machine = Machine(parser.parse_args().display)
     serve(
         "machine",
@@ -55,6 +53,12 @@ def main() -> int:
         together=True,
     )
     return 0
+
+
+def _display() -> str:
+    """The X server to use: many agent programs start a server with hardly any environment."""
+    there = Path("/tmp/.X11-unix/X0").exists()
+    return os.environ.get("DISPLAY") or (":0" if there else "")
 
 
 class Machine:

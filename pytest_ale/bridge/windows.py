@@ -55,7 +55,7 @@ def activate(link: Link, id: int) -> None:
     if id not in ids:
         there = ", ".join(str(each) for each in ids) or "none"
         raise ScreenError(f"there is no window {id!r}; there are: {there}")
-    link.tell_manager(link.window(id), "_NET_ACTIVE_WINDOW", [PAGER, X.CurrentTime, 0, 0, 0])
+    link.tell_manager(link.window(id), "_NET_ACTIVE_WINDOW", [PAGER, X.CurrentTime])
     deadline = time.monotonic() + ACTIVE_SECONDS
     while active(link) != id:
         if time.monotonic() > deadline:
