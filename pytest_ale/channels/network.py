@@ -216,7 +216,7 @@ def _helper(api: APIClient, container: str, image: str, labels: Mapping[str, str
     )
     made = api.create_container(
         image,
-        entrypoint=["nft"],
+        entrypoint=["/usr/sbin/nft"],
         command=[rules(own())],
         user="0:0",
         labels=dict(labels),
