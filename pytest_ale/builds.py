@@ -208,7 +208,7 @@ class _Output:
     def told(self) -> str:
         said, _, last = ("\n" + self._text).rpartition("\n+ ")
         command, _, output = last.partition("\n")
-        what = f"`{command}` failed" if said or self._text.startswith("+ ") else self.error
+        what = f"`{command.strip()}` failed" if said or self._text.startswith("+ ") else self.error
         lines = [line.rstrip() for line in re.split(r"[\r\n]+", output) if line.strip()]
         return "\n".join([what, *(f"    {line}" for line in lines[-LINES:])])
 

@@ -6,7 +6,7 @@ Knows nothing of sandboxes; a card is read, its task's code is not.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -161,15 +161,15 @@ def build_all(
 # Removing.
 
 
-def prune(api: APIClient, used: Iterable[str]) -> Iterator[Done]:
+def prune(api: APIClient, used: Container[str]) -> Iterator[Done]:
     """Remove the images of ours that nobody uses, and what dead builds left."""
     _remove_leftovers(api)
-    keep = set(used)
+    bases = set()
     for image in reversed(stored(api)):  # the lowest last
-        if image.ref in keep:
+        if image.ref in used or image.ref in bases:
             continue
         if refused := _remove(api, image):
-            keep.add(image.base)
+            bases.add(image.base)
             yield Done(f"{image.ref}: {refused}", ok=False)
         else:
             yield Done(f"{image.ref}: removed", ok=True, freed=image.own)
