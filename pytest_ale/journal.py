@@ -80,10 +80,11 @@ class Journal:
 
     def sandbox(self, about: Mapping[str, object]) -> None:
         """Note what the sandbox is made of: a file of its own, for an image has 500 packages."""
+        path = self.folder / "sandbox.json"
         try:
-            write_atomically(self.folder / "sandbox.json", dict(about))
+            write_atomically(path, dict(about))
         except OSError as error:
-            raise RecordFault(f"{self.folder / 'sandbox.json'}: {error.strerror}") from error
+            raise RecordFault(f"{path} cannot be written: {error.strerror}") from error
 
     def prompt(self, text: str, home: str) -> None:
         """Note what the agent is told, and in which home: a replay may be in another."""

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_ale.sandbox import Fault, RecordFault
@@ -67,6 +68,8 @@ def _stored(path: Path, data: bytes) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
+        with suppress(OSError):
+            path.unlink()  # half of it would take the room that the record itself needs
         raise RecordFault(f"{path} cannot be written: {error.strerror}") from error
     return f"{path.parent.name}/{path.name}"
 

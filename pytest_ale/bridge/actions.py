@@ -6,19 +6,20 @@ Knows nothing of MCP. Places are as the model names them, here and in what is sa
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
 from .album import Album
+from .calls import pause
 from .coordinates import Coordinates
-from .screen import Screen
+from .screen import Screen, ScreenError
 from .shrink import Scale, bounded, scaled
 
 __all__ = ["DIRECTIONS", "MOST_SECONDS", "Actions"]
 
 MOST_SECONDS = 60
+UNKNOWN = "[x, y]; get_screen_size says which there are"
 DIRECTIONS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
 Place = Sequence[float]
@@ -34,10 +35,28 @@ class Actions:
         self.screen = Screen(display)
         self._kind, self._longest, self._most_bytes = kind, longest, most_bytes
         self._album = album
+        self._told = UNKNOWN
 
     def start_over(self) -> None:
         """Leave a screen on which another thread is stuck, and connect anew."""
         self.screen = Screen(self._display)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Do a whole call alone; one that was given up may still be at its last step."""
+        with self.screen.turn:
+            yield
+
+    def told(self) -> str:
+        """How places are named, in a description; as it last was while a call is at work."""
+        if self.screen.turn.acquire(blocking=False):
+            try:
+                self._told = self.places.told()
+            except ScreenError:  # no screen yet, or no more; a call will say so
+                self._told = UNKNOWN
+            finally:
+                self.screen.turn.release()
+        return self._told
 
     @property
     def places(self) -> Coordinates:
@@ -63,7 +82,7 @@ class Actions:
 
     def wait(self, duration: float) -> str:
         seconds = min(duration, MOST_SECONDS)
-        time.sleep(seconds)
+        pause(seconds)
         return f"Waited {seconds:g} s" + (", the most there is." if duration > seconds else ".")
 
     def mouse_move(self, coordinate: Place) -> str:

@@ -43,8 +43,10 @@ class Clipboard:
 
     def set(self, text: str) -> None:
         data = _encoded(text)
-        if self._owner is None or not self._owner.alive():
-            self._owner = Owner(Link(self._name))
+        if self._owner and not self._owner.alive():
+            self._owner.close()
+            self._owner = None
+        self._owner = self._owner or Owner(Link(self._name))
         self._owner.own(data)
 
     def close(self) -> None:
@@ -159,9 +161,13 @@ class Owner:
             raise ScreenError(f"the clipboard could not be owned in {ANSWER_SECONDS:g} s")
 
     def close(self) -> None:
+        """For once only: the numbers of closed files may be those of others soon."""
         with suppress(OSError):
             os.write(self._wake, b"q")
         self._thread.join(1)
+        if not self.alive():
+            os.close(self._woken)
+            os.close(self._wake)
 
     def _run(self) -> None:
         try:
@@ -171,13 +177,13 @@ class Owner:
             return
         finally:
             self._link.close()
-            os.close(self._woken)
-            os.close(self._wake)
 
     def _turn(self) -> bool:
-        for event in self._link.events():
-            self._answer(event)
         self._link.display.flush()
+        while events := self._link.events():
+            for event in events:
+                self._answer(event)
+            self._link.display.flush()  # which may read more of them
         ready, _, _ = select.select([self._link.fileno(), self._woken], [], [])
         order = os.read(self._woken, 1) if self._woken in ready else b""
         if order == b"o":

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .calls import pause
 from .processes import Said, end_session
 
 __all__ = ["SHELL", "Commands", "Ended"]
 
 SHELL = shutil.which("bash") or "/bin/sh"
 LATE_SECONDS = 0.2  # for the rest of what was said, where a background program holds the pipe
+FIRST_LOOK_SECONDS, LOOK_SECONDS = 0.001, 0.05  # between two looks whether a command has ended
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,19 @@ class Commands:
         return Ended(code, stdout, stderr)
 
     def _wait(self, process: subprocess.Popen[bytes], timeout: float) -> int | None:
+        deadline, step = time.monotonic() + timeout, FIRST_LOOK_SECONDS
         try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            end_session(process.pid)
-            process.wait()
-            return None
+            while process.poll() is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                step = min(2 * step, LOOK_SECONDS, left)
+                pause(step)
+            return process.returncode
+        finally:
+            if process.returncode is None:  # its time is over, or nobody waits for it any more
+                end_session(process.pid)
+                process.wait()
 
     def close(self) -> None:
         """Kill what runs; what a command left in the background was meant to stay."""

@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from typing import BinaryIO
 
+from .calls import begin
+from .ending import Ending
 from .screen import Screen, ScreenError
 
 __all__ = ["main", "serve"]
@@ -41,14 +43,19 @@ ACTIONS = (
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the host's terminal is none of ours
-    screen = Screen()
-    try:
-        with suppress(BrokenPipeError):
-            serve(screen, sys.stdin.buffer, sys.stdout.buffer)
-    finally:
+    screen, over = Screen(), begin()
+
+    def close() -> None:
+        over.set()
         screen.close()
+
+    ending = Ending(close)
+    # What was asked for is done also when stdin ends; but not when nobody can read the answer.
+    ending.watch(signal.SIGTERM, stdin=False)
+    with suppress(BrokenPipeError):
+        serve(screen, sys.stdin.buffer, sys.stdout.buffer)
+    ending.now(0)
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .actions import DIRECTIONS, MOST_SECONDS, Actions
@@ -66,13 +67,10 @@ def _options() -> argparse.Namespace:
 
 def tools(actions: Actions) -> list[Tool]:
     """Every tool, with what is true of this screen in its description."""
-    try:
-        told = actions.places.told()
-    except ScreenError:  # no screen yet, or no more; a call will say so
-        told = "[x, y]; get_screen_size says which there are"
     number = {"type": "number"}
-    place = _about({"type": "array", "items": number, "minItems": 2, "maxItems": 2}, told)
-    return [*_seeing(actions), *_mouse(actions, place), *_keyboard(actions), *_other(actions)]
+    place = _about({"type": "array", "items": number, "minItems": 2, "maxItems": 2}, actions.told())
+    found = [*_seeing(actions), *_mouse(actions, place), *_keyboard(actions), *_other(actions)]
+    return [replace(tool, run=_alone(actions, tool.run)) for tool in found]
 
 
 def _seeing(do: Actions) -> list[Tool]:
@@ -195,6 +193,18 @@ def _other(do: Actions) -> list[Tool]:
 
 def _about(schema: Schema, description: str) -> Schema:
     return {**schema, "description": description}
+
+
+def _alone(
+    actions: Actions, run: Callable[..., str | Answer | Picture]
+) -> Callable[..., str | Answer | Picture]:
+    """The same, with the screen for itself alone."""
+
+    def alone(**given: object) -> str | Answer | Picture:
+        with actions.alone():
+            return run(**given)
+
+    return alone
 
 
 def _answering(action: Callable[..., Said]) -> Callable[..., Answer | Picture]:

@@ -8,13 +8,13 @@ program in front has taken the events before, and the key that was not used for 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from Xlib import XK, X  # type: ignore[import-untyped]
 from Xlib.ext.xtest import fake_input  # type: ignore[import-untyped]
 
+from .calls import pause
 from .errors import ScreenError
 from .keynames import SHIFT, SHIFTS, chord_symbols, is_char, text_symbols
 from .link import Link
@@ -49,6 +49,7 @@ class Keyboard:
         self._read_map()
         with self._capitals_off():
             while symbols:
+                pause(0)
                 piece = self._piece(symbols)
                 self._bind(piece)
                 for symbol in piece:
@@ -62,7 +63,7 @@ class Keyboard:
         codes = self._codes(chord)
         try:
             self._press(codes)
-            time.sleep(seconds)
+            pause(seconds)
         finally:
             self._release(codes)
 

@@ -40,6 +40,14 @@ class Link:
         with suppress(Exception):  # the server may be gone, or never have been there
             self.display.close()
 
+    def mend(self) -> None:
+        """Make the connection usable after a failure in the midst of an answer.
+
+        The library takes note that a thread is sending or receiving, and forgets to undo it; the
+        next request then waits for that thread for ever, and turns in circles (python-xlib 0.33).
+        """
+        self.display.display.send_active = self.display.display.recv_active = 0
+
     def fileno(self) -> int:
         return int(self.display.fileno())
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 import base64
 import os
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import texts
@@ -66,17 +65,17 @@ class Machine:
 
     def __init__(self, display: str) -> None:
         self._commands, self._terminals = Commands(), Terminals()
-        self._screen = Screen(display) if display else None
+        self._clipboard = _Clipboard(Screen(display)) if display else None
 
     def close(self) -> None:
         self._commands.close()
         self._terminals.close()
-        if self._screen:
-            self._screen.close()
+        if self._clipboard:
+            self._clipboard.screen.close()
 
     def tools(self) -> list[Tool]:
         found = [self._shell(), *self._files(), *self._ptys()]
-        return found + (_clipboard(self._screen) if self._screen else [])
+        return found + (self._clipboard.tools() if self._clipboard else [])
 
     def _shell(self) -> Tool:
         timeout = {
@@ -244,22 +243,20 @@ def _list_dir(path: str) -> str:
     return "\n".join(texts.listed(path)) or "It is empty."
 
 
-def _clipboard(screen: Screen) -> list[Tool]:
-    alone = threading.Lock()  # a screen is for one thread at a time, and calls overlap here
+@dataclass
+class _Clipboard:
+    screen: Screen
 
-    def read() -> str:
-        with alone:
-            return screen.clipboard()
+    def tools(self) -> list[Tool]:
+        text = {"text": TEXT}
+        return [
+            _tool("read_clipboard", "Read the text in the clipboard.", self.screen.clipboard),
+            _tool("write_clipboard", "Put text into the clipboard.", self._write, text, "text"),
+        ]
 
-    def write(text: str) -> str:
-        with alone:
-            screen.set_clipboard(text)
+    def _write(self, text: str) -> str:
+        self.screen.set_clipboard(text)
         return f"The clipboard holds {len(text)} characters."
-
-    return [
-        _tool("read_clipboard", "Read the text in the clipboard.", read),
-        _tool("write_clipboard", "Put text into the clipboard.", write, {"text": TEXT}, "text"),
-    ]
 
 
 def _tool(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from Xlib import X  # type: ignore[import-untyped]
 from Xlib.ext.xtest import fake_input  # type: ignore[import-untyped]
 
+from .calls import pause
 from .errors import ScreenError
 from .link import Link
 
@@ -73,9 +74,9 @@ class Pointer:
         self._press(number)
         try:
             for x, y in moves:
-                time.sleep(seconds / (len(moves) + 1))
+                pause(seconds / (len(moves) + 1))
                 self.move(x, y)
-            time.sleep(seconds / (len(moves) + 1))
+            pause(seconds / (len(moves) + 1))
         finally:
             self._release(number)
 

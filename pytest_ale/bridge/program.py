@@ -14,6 +14,7 @@ from typing import Any
 
 from Xlib import X  # type: ignore[import-untyped]
 
+from .calls import pause
 from .link import Link
 from .windows import active
 
@@ -30,7 +31,7 @@ def caught_up(link: Link) -> None:
     """Return when the program in front has taken what it was sent, as far as can be known."""
     front = active(link)
     if not front:
-        return time.sleep(BLIND_SECONDS)
+        return pause(BLIND_SECONDS)
     window = link.window(front)
     ping = link.atom("_NET_WM_PING") in (link.property(window, "WM_PROTOCOLS") or [])
     if ping:
@@ -39,7 +40,7 @@ def caught_up(link: Link) -> None:
     if process:
         _await_idle(int(process[0]))
     elif not ping:
-        time.sleep(BLIND_SECONDS)
+        pause(BLIND_SECONDS)
     return None
 
 
@@ -60,7 +61,7 @@ def _is_pong(event: Any, nonce: int) -> bool:
 def _await_idle(process: int) -> None:
     deadline, found = time.monotonic() + IDLE_SECONDS, 0
     while found < LOOKS and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
+        pause(LOOK_SECONDS)
         found = found + 1 if _idle(process) else 0
 
 

@@ -7,6 +7,7 @@ that a program can start, and say what is missing, without it.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -19,23 +20,34 @@ if TYPE_CHECKING:
 
 __all__ = ["Screen", "ScreenError"]
 
+CLOSE_SECONDS = 1.0  # less than a program has for its end
+
 
 class Screen:
     """What can be done at a screen; places are pixels from the top left.
 
     It connects at the first call, and again after the server died. All that fails is a
-    ScreenError. For one thread at a time.
+    ScreenError. Threads take turns, for two at one connection would turn in circles for ever:
+    `turn` is for one that wants several calls in a row.
     """
 
     def __init__(self, display: str = "") -> None:
         self._name = display or os.environ.get("DISPLAY", "") or ":0"
         self._open: Session | None = None
+        self.turn = threading.RLock()
 
     def close(self) -> None:
-        """Release the keys and buttons that are held, and disconnect."""
-        session, self._open = self._open, None
-        if session:
-            session.close()
+        """Release the keys and buttons that are held, and disconnect.
+
+        Not while another thread's call gets no answer: the server would not hear us either.
+        """
+        if self.turn.acquire(timeout=CLOSE_SECONDS):
+            try:
+                session, self._open = self._open, None
+                if session:
+                    session.close()
+            finally:
+                self.turn.release()
 
     def size(self) -> tuple[int, int]:
         with self._session() as session:
@@ -112,17 +124,18 @@ class Screen:
     @contextmanager
     def _session(self) -> Iterator[Session]:
         """The connection; what goes wrong with it is said plainly and ends it."""
-        session = self._connected()
-        try:
-            yield session
-        except ScreenError:
-            raise
-        except Exception as error:
-            self.close()
-            why = " ".join(str(error).split()) or "no reason given"
-            raise ScreenError(
-                f"the X server {self._name} failed: {type(error).__name__}: {why}"
-            ) from error
+        with self.turn:
+            session = self._connected()
+            try:
+                yield session
+            except ScreenError:
+                raise
+            except Exception as error:
+                self.close()
+                why = " ".join(str(error).split()) or "no reason given"
+                raise ScreenError(
+                    f"the X server {self._name} failed: {type(error).__name__}: {why}"
+                ) from error
 
     def _connected(self) -> Session:
         if self._open is None:

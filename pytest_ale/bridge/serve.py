@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,10 +23,11 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
+from .calls import begin
+from .ending import Ending
+
 __all__ = ["Answer", "Picture", "Tool", "ToolError", "serve"]
 
-# What a client waits for before it kills: what is still held or running is let go within it.
-CLOSE_SECONDS = 1.5
 # More than the longest wait, drag or text takes at a screen that answers.
 STUCK_SECONDS = 150
 
@@ -117,17 +118,20 @@ def serve(
     `tools` is called at each listing and call. `close` lets go what is held, whichever way it ends.
     With `stuck`, a call is given up after STUCK_SECONDS, and `stuck` is called to go on without it.
     """
-    signal.signal(signal.SIGTERM, lambda _number, _frame: _end(close, 128 + signal.SIGTERM))
-    anyio.run(_Server(name, tools, instructions, together, stuck).run)
-    _end(close, 0)
+    server = _Server(name, tools, instructions, together, stuck)
 
+    def let_go() -> None:
+        server.give_up()
+        close()
 
-def _end(close: Callable[[], None], status: int) -> None:
-    """Leave at once: a call may still be at work in a thread, and would be waited for."""
-    closer = threading.Thread(target=close, daemon=True)
-    closer.start()
-    closer.join(CLOSE_SECONDS)
-    os._exit(status)
+    ending = Ending(let_go)
+    ending.watch(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    try:
+        anyio.run(server.run)
+    except BaseException:
+        traceback.print_exc()
+        ending.now(1)
+    ending.now(0)
 
 
 @dataclass
@@ -140,6 +144,12 @@ class _Server:
 
     def __post_init__(self) -> None:
         self._turn = anyio.Semaphore(16 if self.together else 1)
+        self._calls: set[threading.Event] = set()
+
+    def give_up(self) -> None:
+        """Nobody waits for the calls that are at work."""
+        for over in list(self._calls):
+            over.set()
 
     async def run(self) -> None:
         server = Server(
@@ -171,9 +181,15 @@ class _Server:
             return _result(await self._in_time(params.name, params.arguments or {}))
 
     async def _in_time(self, name: str, given: dict[str, Any]) -> str | Picture | Answer:
-        with anyio.move_on_after(STUCK_SECONDS if self.stuck else None):
-            # Abandoned also when the client goes: the process is about to end.
-            return await anyio.to_thread.run_sync(self._answer, name, given, abandon_on_cancel=True)
+        self._calls.add(over := begin())
+        try:
+            with anyio.move_on_after(STUCK_SECONDS if self.stuck else None):
+                # Abandoned when the client gives the call up, or goes.
+                answer = self._answer
+                return await anyio.to_thread.run_sync(answer, name, given, abandon_on_cancel=True)
+        finally:
+            over.set()
+            self._calls.discard(over)
         if self.stuck:
             self.stuck()
         return Answer(f"{name}: given up after {STUCK_SECONDS} s without an answer", error=True)

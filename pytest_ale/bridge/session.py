@@ -37,6 +37,7 @@ class Session:
     def close(self) -> None:
         """Release what is held and disconnect; a server that is gone is no matter."""
         for step in (
+            self.link.mend,
             self.keyboard.let_go,
             self.pointer.let_go,
             self.clipboard.close,

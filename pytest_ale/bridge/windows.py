@@ -13,6 +13,7 @@ from typing import Any
 from Xlib import X  # type: ignore[import-untyped]
 from Xlib.error import XError  # type: ignore[import-untyped]
 
+from .calls import pause
 from .errors import ScreenError
 from .link import Link
 
@@ -60,7 +61,7 @@ def activate(link: Link, id: int) -> None:
     while active(link) != id:
         if time.monotonic() > deadline:
             raise ScreenError(f"window {id} did not take the keyboard in {ACTIVE_SECONDS:g} s")
-        time.sleep(LOOK_SECONDS)
+        pause(LOOK_SECONDS)
 
 
 def _ids(link: Link) -> list[int]:

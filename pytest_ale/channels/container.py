@@ -107,16 +107,19 @@ class Container:
 
     def _listener(self) -> socket.socket:
         """Listen in `run/`, reached by a descriptor: the path of a socket may have 107 bytes."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         folder = os.open(self.place / "run", os.O_PATH | os.O_DIRECTORY)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             path = Path(f"/proc/self/fd/{folder}/{SOCKET}")
             path.unlink(missing_ok=True)
             listener.bind(str(path))
             path.chmod(0o666)  # the resident is another user than we
+            listener.listen(1)
+        except BaseException:
+            listener.close()
+            raise
         finally:
             os.close(folder)
-        listener.listen(1)
         return listener
 
     def _dialled(self, listener: socket.socket) -> socket.socket:

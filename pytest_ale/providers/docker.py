@@ -127,7 +127,7 @@ class DockerProvider:
         if ways := forwarded(spec):
             around.enter_context(forwarding(sandbox, ways))
         if spec.desktop:
-            start_desktop(sandbox, spec.screen)
+            around.callback(start_desktop(sandbox, spec.screen).close)
         return sandbox
 
     def destroy(self, lease: str) -> None:
@@ -250,11 +250,13 @@ def forwarding(sandbox: Contained, ways: Mapping[int, str]) -> Iterator[None]:
         talk.close()
 
 
-def start_desktop(sandbox: Contained, screen: tuple[int, int]) -> None:
+def start_desktop(sandbox: Contained, screen: tuple[int, int]) -> RemoteDesktop:
     """Start X and what belongs to it; a window can be opened when this returns."""
     width, height = map(str, screen)
     began = sandbox.exec(["ale-desktop", width, height], timeout=DESKTOP_SECONDS)
     if began.returncode:
         raise ProviderFault(f"the desktop did not start: {began.stderr.strip()[-500:]}")
     command = ["/usr/bin/python3", "-I", f"{OPT}/bridge", "desk"]
-    sandbox.give_desktop(RemoteDesktop(partial(sandbox.converse, command)))
+    desktop = RemoteDesktop(partial(sandbox.converse, command))
+    sandbox.give_desktop(desktop)
+    return desktop
