@@ -206,8 +206,8 @@ def test_a_disk_that_is_full_is_a_fault_of_ours(project: Project, on_disk: OnDis
     assert result.ret == 6
     result.stdout.re_match_lines(
         [
-            r"infrastructure fault in phase run, no score: .*/disk/.*/written/.* cannot be written: "
-            r"No space left on device",
+            r"infrastructure fault in phase run, no score: .*/disk/.*/written/.* cannot be"
+            r" written: No space left on device",
             r"infrastructure fault in phase record, no score: .*/disk/.*/trajectory\.json cannot be"
             r" written: No space left on device",
             r"infrastructure fault.*, no score: .*/disk/.* cannot be .*: No space left on device",
