@@ -70,7 +70,7 @@ def ale_run_dir(pytestconfig: pytest.Config, ale_settings: Settings) -> RunDir:
 @pytest.fixture(scope="session")
 def ale_sandboxes(
     request: pytest.FixtureRequest, ale_settings: Settings, ale_run_dir: RunDir
-) -> Pool:
+) -> Iterator[Pool]:
     """The pool of sandboxes; override it to bring machines of your own.
 
     First it releases what runs left that died on this host.
@@ -87,7 +87,9 @@ def ale_sandboxes(
     ):
         _warn(f"left by a run that died: {each.line}")
     scratch.sweep()
-    return Pool(provider, ale_run_dir.ledger, _hidden(request.session, ale_settings))
+    pool = Pool(provider, ale_run_dir.ledger, _hidden(request.session, ale_settings))
+    yield pool
+    pool.close()
 
 
 def _hidden(session: pytest.Session, settings: Settings) -> tuple[Path, ...]:

@@ -184,6 +184,7 @@ class Pool:
         self.hidden = hidden
         self.isolation = provider.isolation
         self._ledger = ledger
+        self._unreleased: dict[str, str] = {}  # by lease, what it was for
 
     def lease(self, spec: SandboxSpec, id: str = "") -> Lease:
         id = id or new_lease_id()
@@ -194,13 +195,21 @@ class Pool:
         return Lease(id, spec, sandbox)
 
     def release(self, id: str, label: str = "") -> None:
-        """Destroy a sandbox; a failure is written down and left to the next reap."""
+        """Destroy a sandbox; a failure is written down, and tried again by `close` and by reap."""
         try:
             self.provider.destroy(id)
         except Exception as error:
+            self._unreleased[id] = label
             self._note(id, FAULT, message=f"{type(error).__name__}: {error}", label=label)
             raise ProviderFault(f"sandbox {id} could not be released: {error}") from error
+        self._unreleased.pop(id, None)
         self._note(id, RELEASED, label=label)
+
+    def close(self) -> None:
+        """Try again what could not be released: the provider may have come back by now."""
+        for id, label in dict(self._unreleased).items():
+            with suppress(ProviderFault):
+                self.release(id, label)
 
     def keep(self, id: str, label: str = "") -> None:
         self._note(id, KEPT, label=label)

@@ -85,6 +85,19 @@ def test_a_lease_is_written_down_before_there_is_a_sandbox(pool: Pool, shop: Sho
     assert states(shop.ledger) == ["released"]
 
 
+def test_a_release_that_failed_is_tried_again_at_the_end(pool: Pool, shop: Shop) -> None:
+    lease = pool.lease(SandboxSpec())
+    shop.broken = {"destroy"}
+    with pytest.raises(ProviderFault):
+        pool.release(lease.id, "its attempt")
+    pool.close()
+    assert states(shop.ledger) == ["fault"]
+    shop.broken = set()
+    pool.close()
+    (entry,) = shop.ledger.entries().values()
+    assert (entry.state, entry.label) == ("released", "its attempt")
+
+
 def test_a_sandbox_that_could_not_be_made_may_exist_all_the_same(pool: Pool, shop: Shop) -> None:
     shop.broken = {"create"}
     with pytest.raises(ProviderFault, match="cannot create"):
