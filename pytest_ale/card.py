@@ -81,9 +81,14 @@ class Environment(_Strict):
     @classmethod
     def _known_network(cls, network: object) -> object:
         """One message, where pydantic would have one for each kind it could have been."""
-        hosts = isinstance(network, list) and all(isinstance(h, str) and h for h in network)
-        if network not in ("none", "open") and not hosts:
+        if network in ("none", "open"):
+            return network
+        if not (isinstance(network, list) and all(isinstance(h, str) and h for h in network)):
             raise ValueError("allowed: none, open, or a list of host names")
+        from pytest_ale.hosts import Allowed  # few cards need it
+
+        for host in network:
+            Allowed.of(host)  # a ValueError says what is wrong with it
         return network
 
 

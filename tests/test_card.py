@@ -160,6 +160,11 @@ RULES: list[tuple[dict[str, object], str]] = [
         "environment.network: ['a.org', 3] is not allowed;"
         " allowed: none, open, or a list of host names",
     ),
+    (
+        {"environment": {"network": ["pypi.org", "*.127.0.0.1"]}},
+        "environment.network: ['pypi.org', '*.127.0.0.1'] is not allowed;"
+        " '*.127.0.0.1' in `network`: an address has no sub-domains",
+    ),
 ]
 
 

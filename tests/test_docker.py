@@ -274,7 +274,8 @@ def test_one_that_used_all_memory_broke_it_itself(make: Make, tmp_path: Path) ->
     assert box.get(box.output, tmp_path / "out") == []
 
 
-def test_a_fork_bomb_meets_its_limit(box: Contained, tmp_path: Path) -> None:
+def test_a_fork_bomb_meets_its_limit(make: Make, tmp_path: Path) -> None:
+    box = make(memory_gb=2)  # room for 2,048 of them, so that it is their number that is limited
     bomb = "import os, time\nfor _ in range(5000):\n    os.fork() or time.sleep(1000)"
     said = box.exec(["python3", "-c", bomb], timeout=60)
     assert "Resource temporarily unavailable" in said.stderr

@@ -13,7 +13,7 @@ import os
 import stat
 import tarfile
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from pytest_ale.channels.tar import BLOCK, FILES, KINDS, Broken, Headers, Stream
 from pytest_ale.channels.tree import Full, Intake, Limits, Spot
 from pytest_ale.sandbox import SandboxError
 
-__all__ = ["pack", "pack_bytes", "unpack"]
+__all__ = ["pack", "unpack"]
 
 CHUNK = 1 << 20
 END = bytes(2 * BLOCK)
@@ -32,25 +32,13 @@ END = bytes(2 * BLOCK)
 # ---- pack -------------------------------------------------------------------------------------
 
 
-def pack(
-    source: Path, name: str, *, uid: int, gid: int, parents: Sequence[str] = ()
-) -> Iterator[bytes]:
+def pack(source: Path, name: str, *, uid: int, gid: int) -> Iterator[bytes]:
     """Stream a host file or folder as a tar in which it is called `name`, in pieces of 1 MB.
 
-    Links in a folder stay links. `parents` are folders that are made before it. SandboxError:
-    there is something that is no file, folder or link, or cannot be read.
+    Links in a folder stay links. SandboxError: there is something that is no file, folder or
+    link, or cannot be read.
     """
-    yield from _gathered(_Pack(uid, gid).stream(source, name, parents))
-
-
-def pack_bytes(
-    name: str, data: bytes, *, uid: int, gid: int, mode: int = 0o644, parents: Sequence[str] = ()
-) -> Iterator[bytes]:
-    """Stream one file with this content, as `pack` does."""
-    packer = _Pack(uid, gid)
-    above = [packer.folder(parent) for parent in parents]
-    header = packer.header(name, tarfile.REGTYPE, mode, len(data))
-    yield from _gathered([*above, header, data, _padding(len(data)), END])
+    yield from _gathered(_Pack(uid, gid).stream(source, name))
 
 
 def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -76,8 +64,7 @@ class _Pack:
     gid: int
     now: int = field(default_factory=lambda: int(time.time()))
 
-    def stream(self, source: Path, name: str, parents: Sequence[str]) -> Iterator[bytes]:
-        yield from map(self.folder, parents)
+    def stream(self, source: Path, name: str) -> Iterator[bytes]:
         todo = [(os.path.realpath(source), name)]
         while todo:
             path, name = todo.pop()

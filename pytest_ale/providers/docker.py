@@ -17,13 +17,12 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ale import engine, images, progress
+from pytest_ale import egress, engine, images, progress
 from pytest_ale.channels import network
 from pytest_ale.channels.boxed import READY_SECONDS
 from pytest_ale.channels.contained import AGENT, HOME, TASK, Contained
 from pytest_ale.channels.container import OPT, RUN, Container, asking
 from pytest_ale.channels.desk import RemoteDesktop
-from pytest_ale.egress import Egress
 from pytest_ale.sandbox import Fault, ProviderFault, SandboxSpec
 from pytest_ale.settings import Settings
 
@@ -122,8 +121,9 @@ class DockerProvider:
         env = environment(known["Config"]["Env"], spec)
         sandbox = Contained(container, env, about)
         if isinstance(spec.network, tuple):
-            egress = around.enter_context(Egress(spec.network, container.place / "run" / EGRESS))
-            sandbox.at_stop.append(lambda: {"hosts_refused": list(egress.refused)})
+            way_out = egress.Egress(spec.network, container.place / "run" / EGRESS)
+            around.enter_context(way_out)
+            sandbox.at_stop.append(lambda: {"hosts_refused": list(way_out.refused)})
         if ways := forwarded(spec):
             around.enter_context(forwarding(sandbox, ways))
         if spec.desktop:
@@ -227,9 +227,7 @@ def environment(image: Sequence[str], spec: SandboxSpec) -> dict[str, str]:
     if spec.desktop:
         env |= {"DISPLAY": DISPLAY, "XDG_SESSION_TYPE": "x11"}
     if isinstance(spec.network, tuple):
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-            env |= dict.fromkeys((name, name.lower()), f"http://127.0.0.1:{PROXY_PORT}")
-        env |= dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1")
+        env |= egress.environment(PROXY_PORT)
     return env
 
 

@@ -261,6 +261,8 @@ def _lacking(spec: SandboxSpec) -> str | None:
         f"local provider has no licence for {spec.licence}": spec.licence,
         "local provider installs no packages": spec.packages or spec.python,
         "local provider cannot limit the network to hosts": spec.network not in ("none", "open"),
+        "local provider has no kits": spec.kits,
+        "local provider leads no port to a socket of the host": spec.sockets,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
