@@ -16,7 +16,11 @@ from packaging.requirements import Requirement
 
 from pytest_ale import kits
 from pytest_ale.kits import PYTHONS, Kit, bridge_kit, libraries_kit, pack
-from pytest_ale.sandbox import ProviderFault
+from pytest_ale.providers.docker import DockerProvider
+from pytest_ale.providers.local import LocalProvider
+from pytest_ale.sandbox import ProviderFault, SandboxSpec
+
+from .bridging import size
 
 KIT = Kit("hammer", "1", "linux-x86_64")
 
@@ -187,6 +191,11 @@ def test_a_program_that_is_not_there_is_named() -> None:
     )
 
 
+def test_a_forwarder_without_words_is_told_them() -> None:
+    ended = _run(bridge_kit(), "forward")
+    assert ended.returncode == 2 and ended.stderr.startswith("usage: forward.py PORT SOCKET")
+
+
 def test_a_python_without_libraries_is_told_which_have_some(tmp_path: Path) -> None:
     kit = tmp_path / "kit"
     shutil.copytree(bridge_kit(), kit, copy_function=os.link)
@@ -211,3 +220,61 @@ def test_it_leaves_no_bytecode_in_a_kit_that_has_some(tmp_path: Path) -> None:
     before = sorted(kit.rglob("*"))
     assert _run(kit, "machine", "--help").returncode == 0
     assert sorted(kit.rglob("*")) == before
+
+
+# Where there is nothing but Python.
+
+CLIENT = """
+import asyncio, sys
+kit = sys.argv[1]
+own = f"{kit}/libraries/python{sys.version_info[0]}.{sys.version_info[1]}"
+sys.path[:0] = [own, f"{kit}/libraries/shared"]
+from mcp import ClientSession, StdioServerParameters, stdio_client
+
+async def ask(program, name, *options, **given):
+    words = ["-I", f"{kit}/run.py", program, *options]
+    server = StdioServerParameters(command=sys.executable, args=words)
+    async with stdio_client(server) as streams, ClientSession(*streams) as session:
+        await session.initialize()
+        print(program, len((await session.list_tools()).tools))
+        result = await session.call_tool(name, given)
+        first = result.content[0]
+        print(result.is_error, first.text if first.type == "text" else first.mime_type)
+
+asyncio.run(ask("machine", "run_command", command="echo $HOME"))
+asyncio.run(ask("desktop", "screenshot", *sys.argv[2:]))
+"""
+
+
+def test_the_kit_works_in_a_local_sandbox_without_a_screen() -> None:
+    provider, lease = LocalProvider(unsafe=True), f"bridgekit{os.getpid()}"
+    sandbox = provider.create(lease, SandboxSpec())
+    try:
+        sandbox.put(bridge_kit(), "kit")
+        sandbox.write("client.py", CLIENT)
+        kit = f"{sandbox.home}/task/kit"
+        ended = sandbox.exec(["python3", "client.py", kit, "--display=:64123"], timeout=60)
+        said = ended.stdout.splitlines()
+        assert said[:3] == ["machine 12", "False exit code 0", sandbox.home], ended
+        assert said[3] == "desktop 21" and said[4].startswith("True no X server answers"), ended
+    finally:
+        sandbox.stop()
+        provider.destroy(lease)
+
+
+def test_the_kit_works_in_a_container_without_a_network(docker_engine: None) -> None:
+    """Mounted read-only, with a real screen, the client inside as an agent's program is."""
+    provider, lease = DockerProvider(), f"bridgekit{os.getpid()}"
+    kit = bridge_kit()
+    sandbox = provider.create(lease, SandboxSpec(desktop=True, kits=(kit,)))
+    try:
+        sandbox.write("client.py", CLIENT)
+        ended = sandbox.exec(["python3", "client.py", f"/opt/ale/{kit.name}"], timeout=60)
+        said = ended.stdout.splitlines()
+        assert said[:3] == ["machine 14", "False exit code 0", sandbox.home], ended
+        assert said[3:] == ["desktop 21", "False image/png"], ended
+        sandbox.stop()
+        shot = sandbox.read(f"{sandbox.home}/.ale/screenshots/0001.png")
+        assert size(shot) == (1280, 800)
+    finally:
+        provider.destroy(lease)

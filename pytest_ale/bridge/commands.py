@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,22 +38,17 @@ class Commands:
     """What is being run."""
 
     _running: set[int] = field(default_factory=set)
+    # So that at the end none is just being started.
+    _starting: threading.Lock = field(default_factory=threading.Lock)
 
     def run(
         self, command: str, *, timeout: float, cwd: Path, env: Mapping[str, str] | None = None
     ) -> Ended:
-        process = subprocess.Popen(
-            [SHELL, "-c", command],
-            cwd=cwd,
-            env=os.environ | dict(env or {}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        with self._starting:
+            process = _start(command, cwd, env or {})
+            self._running.add(process.pid)
         assert process.stdout and process.stderr
         said = Said(process.stdout), Said(process.stderr)
-        self._running.add(process.pid)
         try:
             code = self._wait(process, timeout)
         finally:
@@ -77,5 +73,18 @@ class Commands:
 
     def close(self) -> None:
         """Kill what runs; what a command left in the background was meant to stay."""
+        self._starting.acquire()  # never released: none is started any more
         for pid in list(self._running):
             end_session(pid, 0)
+
+
+def _start(command: str, cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [SHELL, "-c", command],
+        cwd=cwd,
+        env=os.environ | dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )

@@ -60,7 +60,7 @@ def _options() -> argparse.Namespace:
     add("--display", default=os.environ.get("DISPLAY") or ":0", help="the X server")
     add("--coordinates", choices=KINDS, default=KINDS[0], help="how a model names places")
     add("--longest", type=int, default=LONGEST, help="pixels of a screenshot's longer side")
-    add("--bytes", type=int, default=MOST_BYTES, help="bytes of a screenshot")
+    add("--bytes", type=int, default=MOST_BYTES, help="bytes it has, in fewer colours if need be")
     add("--keep", type=Path, default=Path("~/.ale/screenshots"), help="folder for screenshots")
     return parser.parse_args()
 

@@ -176,7 +176,8 @@ class Forwarder:
             self._selector.register(end, events, pair)
 
 
-def main(words: list[str]) -> int:
+def main() -> int:
+    words = sys.argv[1:]
     pairs = list(zip(words[::2], words[1::2], strict=False))
     if not words or len(words) % 2 or not all(port.isdecimal() for port, _ in pairs):
         sys.stderr.write(f"{USAGE}\n")
@@ -205,4 +206,4 @@ def _say_ready() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -52,7 +52,7 @@ class Link:
         return int(self.display.fileno())
 
     def atom(self, name: str) -> int:
-        return int(self.display.intern_atom(name))
+        return int(self.display.get_atom(name))  # asks once for each
 
     def window(self, id: int) -> Any:
         return self.display.create_resource_object("window", id)
@@ -63,10 +63,10 @@ class Link:
             -1, -1, 1, 1, 0, X.CopyFromParent, X.InputOnly, event_mask=events
         )
 
-    def property(self, window: Any, name: str) -> Any:
+    def property(self, window: Any, name: str, units: int = ENOUGH) -> Any:
         """The value of a property, or None where it, or the window, is not there."""
         with suppress(XError):
-            found = window.get_property(self.atom(name), X.AnyPropertyType, 0, ENOUGH)
+            found = window.get_property(self.atom(name), X.AnyPropertyType, 0, units)
             return None if found is None else found.value
         return None
 

@@ -128,10 +128,17 @@ def serve(
     ending.watch(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     try:
         anyio.run(server.run)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        if not _broken_pipe(error):
+            traceback.print_exc()
         ending.now(1)
     ending.now(0)
+
+
+def _broken_pipe(error: BaseException | None) -> bool:
+    """Whether it says no more than that the client is gone."""
+    inner = getattr(error, "exceptions", ())  # of a group
+    return isinstance(error, BrokenPipeError) or bool(inner and all(map(_broken_pipe, inner)))
 
 
 @dataclass

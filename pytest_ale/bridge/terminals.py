@@ -171,5 +171,6 @@ class Terminals:
         return terminal
 
     def close(self) -> None:
-        for pid in list(self._here):
-            self.end(pid)
+        self._lock.acquire()  # never released: none is started any more
+        for terminal in self._here.values():
+            terminal.end()

@@ -5,6 +5,7 @@ Knows nothing of input.
 
 from __future__ import annotations
 
+import codecs
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ __all__ = ["Window", "activate", "active", "windows"]
 
 ACTIVE_SECONDS = 2.0
 LOOK_SECONDS = 0.003
+MOST_TITLE = 1000  # letters: a window may have a title of megabytes
+NAMES = ("_NET_WM_NAME", "WM_NAME", "WM_CLASS")
 PAGER = 2  # who asks: not a program for itself, whose wish a manager may refuse
 
 
@@ -39,9 +42,9 @@ class Window:
 
 
 def windows(link: Link) -> list[Window]:
-    """The windows, the lowest first."""
+    """The windows, the lowest first; a panel is a part of the screen rather than one of them."""
     front = active(link)
-    seen = (_window(link, id, front) for id in _ids(link))
+    seen = (_window(link, id, front) for id in _ids(link) if not _is_furniture(link, id))
     return [window for window in seen if window]
 
 
@@ -75,16 +78,20 @@ def _ids(link: Link) -> list[int]:
     return []
 
 
+def _is_furniture(link: Link, id: int) -> bool:
+    kinds = link.property(link.window(id), "_NET_WM_WINDOW_TYPE") or []
+    return any(link.atom(f"_NET_WM_WINDOW_TYPE_{name}") in kinds for name in ("DOCK", "DESKTOP"))
+
+
 def _window(link: Link, id: int, front: int) -> Window | None:
     window = link.window(id)
     with suppress(XError):  # it may close while we ask
         about, place = window.get_geometry(), link.root.translate_coords(id, 0, 0)
-        named = link.property(window, "_NET_WM_NAME") or link.property(window, "WM_NAME")
-        program = _text(link.property(window, "WM_CLASS")).rstrip("\0").split("\0")[-1]
+        names = [_text(link.property(window, name, MOST_TITLE)) for name in NAMES]
         return Window(
             id=id,
-            title=_text(named),
-            program=program,
+            title=(names[0] or names[1])[:MOST_TITLE],
+            program=names[2].rstrip("\0").split("\0")[-1],
             x=int(place.x),
             y=int(place.y),
             width=int(about.width),
@@ -95,4 +102,10 @@ def _window(link: Link, id: int, front: int) -> Window | None:
 
 
 def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+    """UTF-8, the last character of which may be cut in a long text; Latin-1 of old programs."""
+    if not isinstance(value, bytes):
+        return str(value or "")
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(value, len(value) < 4 * MOST_TITLE)
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
