@@ -1,4 +1,4 @@
-"""The `ale` command: doctor, agents, new, shell, regrade, reap, images.
+"""The `ale` command: doctor, agents, new, shell, regrade, reap; others lie in verbs/.
 
 Knows nothing of how pytest runs: a shell in a task is a pytest run of its own.
 """
@@ -11,32 +11,25 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ale.registry import Unknown
-from pytest_ale.settings import BadSetting, Settings, read_settings
+from pytest_ale.settings import BadSetting, Settings
+from pytest_ale.verbs import Complaint, images, kit, settings_here, watch
 
 if TYPE_CHECKING:
-    from docker import APIClient
-
     from pytest_ale.leases import Entry, Pool
     from pytest_ale.record import Record, RunDir
     from pytest_ale.regrade import Regraded
-    from pytest_ale.stock import Done, Need
 
 __all__ = ["main"]
 
 
 PASSED_OVER = ("build", "dist", "node_modules", "venv")  # pytest's norecursedirs
-
-
-class Complaint(Exception):
-    """A wrong use of the command: one line, exit status 2."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,38 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     reap.add_argument("--dir", help="Folder of the run directories; default: .ale")
     reap.set_defaults(do=_reap)
 
-    of_images = verbs.add_parser("images", help="List, build and remove images of containers")
-    parts = of_images.add_subparsers(metavar="list|build|prune", required=True)
-    listed = parts.add_parser("list", help="The images of ours, and the tasks that use them")
-    listed.set_defaults(do=_images_list)
-    build = parts.add_parser("build", help="Build what tasks need")
-    build.set_defaults(do=_images_build)
-    prune = parts.add_parser("prune", help="Remove what no task uses")
-    prune.add_argument("--all", action="store_true", help="Also what tasks use")
-    prune.set_defaults(do=_images_prune)
-    for part in (listed, build, prune):
-        part.add_argument("tasks", nargs="*", metavar="TASK", help="Folders or ids; default: tasks")
+    for verb in (images, watch, kit):
+        verb.add(verbs)
     return parser
 
 
-def _settings() -> Settings:
-    """Settings as a pytest run here would have them, without its options and ini file."""
-
-    def unset(_: str) -> None:
-        return None
-
-    return read_settings(unset, os.environ, unset, Path.cwd(), Path.cwd())
-
-
 def _runs(arguments: argparse.Namespace) -> Path:
-    return Path(arguments.dir) if arguments.dir else _settings().runs_dir
+    return Path(arguments.dir) if arguments.dir else settings_here().runs_dir
 
 
 def _doctor(_: argparse.Namespace) -> int:
     from pytest_ale.registry import PROVIDERS, load_plugins, provider_named
 
     load_plugins()
-    settings = _settings()
+    settings = settings_here()
     print(f"python: {sys.version.split()[0]} ({sys.executable})")
     for name in PROVIDERS.names():
         try:
@@ -204,7 +179,7 @@ def _enter(lease: str, runs: Path) -> int:
     except OSError as error:
         raise Complaint(f"ale shell needs a terminal: {error}") from None
     try:
-        sandbox = provider_named(entry.provider, _settings()).attach(lease, SandboxSpec())
+        sandbox = provider_named(entry.provider, settings_here()).attach(lease, SandboxSpec())
         status = sandbox.interact(["sh", "-c", "exec bash -i || exec sh -i"], terminal=terminal)
         sandbox.stop()
     except (Fault, SandboxError) as error:
@@ -234,7 +209,7 @@ def _regrade(arguments: argparse.Namespace) -> int:
     run_dir = RunDir(Path(arguments.run).absolute())
     if not (run_dir.path / "run.json").is_file():
         raise Complaint(f"{run_dir.path} is no run directory: it has no run.json")
-    settings = _settings()
+    settings = settings_here()
     grader = Grader(settings.grade_timeout, settings.phase_timeout)
 
     def folder(record: Record) -> Path:
@@ -284,7 +259,7 @@ def _reap(arguments: argparse.Namespace) -> int:
     from pytest_ale.registry import load_plugins, provider_named
 
     load_plugins()
-    runs, settings = _runs(arguments), _settings()
+    runs, settings = _runs(arguments), settings_here()
     if arguments.lease and not _entry(arguments.lease, runs).reapable:
         raise Complaint(f"sandbox {arguments.lease} is in use: the process that leased it is alive")
     reaped = reap(
@@ -296,63 +271,3 @@ def _reap(arguments: argparse.Namespace) -> int:
     scratch.sweep()
     print("\n".join(each.line for each in reaped) or "nothing to reap")
     return 0 if all(each.done for each in reaped) else 1
-
-
-def _images_list(arguments: argparse.Namespace) -> None:
-    from pytest_ale.stock import listing
-
-    wanted = _needs(arguments) if arguments.tasks or Path("tasks").is_dir() else []
-    with _engine() as api:
-        for line in listing(api, wanted, _settings().image):
-            print(line)
-
-
-def _images_build(arguments: argparse.Namespace) -> int:
-    from pytest_ale.stock import build_all
-
-    wanted = _needs(arguments)
-    with _engine() as api:
-        return _say_done(build_all(api, wanted, _settings().image, print))
-
-
-def _images_prune(arguments: argparse.Namespace) -> int:
-    from pytest_ale.stock import prune, uses
-
-    wanted = [] if arguments.all else _needs(arguments)
-    with _engine() as api:
-        used = {} if arguments.all else uses(api, wanted, _settings().image)
-        return _say_done(prune(api, used), freed=True)
-
-
-def _say_done(lines: Iterator[Done], *, freed: bool = False) -> int:
-    done = []
-    for each in lines:
-        print(each.line)
-        done.append(each)
-    if freed:
-        print(f"{sum(each.freed for each in done) / 1e6:,.0f} MB freed")
-    return 0 if all(each.ok for each in done) else 1
-
-
-def _needs(arguments: argparse.Namespace) -> list[Need]:
-    from pytest_ale.card import CardError
-    from pytest_ale.stock import cards, needs
-
-    if not arguments.tasks and not Path("tasks").is_dir():
-        raise Complaint("there is no folder tasks here: name tasks, or the folder of some")
-    try:
-        return needs(cards(arguments.tasks or ["tasks"]))
-    except (LookupError, CardError) as error:
-        raise Complaint(str(error.args[0])) from None
-
-
-@contextmanager
-def _engine() -> Iterator[APIClient]:
-    """What the engine cannot do is said in one line, as a wrong use is."""
-    from pytest_ale.engine import connect
-    from pytest_ale.sandbox import Fault
-
-    try:
-        yield connect()
-    except Fault as fault:
-        raise Complaint(str(fault)) from None

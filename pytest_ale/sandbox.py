@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 __all__ = [
     "Button",
@@ -45,7 +45,10 @@ __all__ = [
     "SandboxError",
     "SandboxLost",
     "SandboxSpec",
+    "Screen",
+    "ScreenStream",
     "UnsafePath",
+    "Watchable",
     "Window",
 ]
 
@@ -296,4 +299,40 @@ class Provider(Protocol):
 
     def leases(self) -> list[str]:
         """The ids of the sandboxes that exist, found by label and not from the ledger."""
+        ...
+
+
+class ScreenStream(Protocol):
+    """A connection to a screen that speaks VNC."""
+
+    def send(self, data: bytes) -> None: ...
+
+    def receive(self, most: int) -> bytes:
+        """What came next; b"" when there will be no more."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Screen(Protocol):
+    """A sandbox's screen for a person to look at."""
+
+    @property
+    def page(self) -> Mapping[str, bytes]:
+        """The files of noVNC, by their paths."""
+        ...
+
+    def dial(self) -> ScreenStream: ...
+
+
+@runtime_checkable
+class Watchable(Protocol):
+    """A provider that can show what is on its sandboxes' screens (`ale watch`)."""
+
+    def screens(self) -> Mapping[str, str]:
+        """The leases that run here with a screen, whoever made them, and their attempts."""
+        ...
+
+    def screen(self, lease: str, *, control: bool) -> Screen:
+        """One of them; without `control` it can be looked at and not touched."""
         ...

@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from pytest_ale import kits
+from pytest_ale.cli import main
 from pytest_ale.kits import PYTHONS, Kit, bridge_kit, libraries_kit, pack
 from pytest_ale.providers.docker import DockerProvider
 from pytest_ale.providers.local import LocalProvider
@@ -119,6 +120,11 @@ def test_without_pip_and_uv_it_says_what_to_install(
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ProviderFault, match=r"ensurepip.*uv on the PATH"):
         libraries_kit()
+
+
+def test_its_folder_is_said_by_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["kit"]) == 0
+    assert Path(capsys.readouterr().out.strip()) == bridge_kit()
 
 
 def test_another_kind_of_machine_is_refused() -> None:

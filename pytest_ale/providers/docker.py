@@ -23,6 +23,7 @@ from pytest_ale.channels.boxed import READY_SECONDS
 from pytest_ale.channels.contained import AGENT, HOME, TASK, Contained
 from pytest_ale.channels.container import OPT, RUN, Container, asking
 from pytest_ale.channels.desk import RemoteDesktop
+from pytest_ale.channels.vnc import ContainerScreen
 from pytest_ale.sandbox import Fault, ProviderFault, SandboxSpec
 from pytest_ale.settings import Settings
 
@@ -146,6 +147,22 @@ class DockerProvider:
         """The ids of the sandboxes that exist, found by label and not from the ledger."""
         return sorted({str(each["Labels"][LABEL]) for each in self._listed(LABEL)})
 
+    # Its screen, for somebody who watches.
+
+    def screens(self) -> Mapping[str, str]:
+        """The leases that run here with a screen, whoever made them, and their attempts."""
+        with suppress(ProviderFault):  # no engine, no screens
+            return {
+                each["Labels"][LABEL]: each["Labels"].get(f"{LABEL}.attempt", "")
+                for each in self._listed(f"{LABEL}.screen")
+                if each["State"] == "running"
+            }
+        return {}
+
+    def screen(self, lease: str, *, control: bool) -> ContainerScreen:
+        """One of them; without `control` it can be looked at and not touched."""
+        return ContainerScreen(self._api, f"ale-{lease}", IDENTITY["user"], control=control)
+
     def _listed(self, label: str) -> list[dict[str, Any]]:
         with asking("the sandboxes could not be listed"):
             return list(self._api.containers(all=True, filters={"label": label}))
@@ -204,7 +221,8 @@ def capacity(api: APIClient) -> tuple[int, int]:
 
 
 def labels(lease: str, spec: SandboxSpec) -> dict[str, str]:
-    return {LABEL: lease} | {f"{LABEL}.{name}": text for name, text in spec.labels.items()}
+    screen = {f"{LABEL}.screen": "{}x{}".format(*spec.screen)} if spec.desktop else {}
+    return {LABEL: lease} | {f"{LABEL}.{name}": text for name, text in spec.labels.items()} | screen
 
 
 def seen(spec: SandboxSpec) -> dict[Path, str]:
