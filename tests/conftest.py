@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
@@ -14,6 +15,9 @@ import yaml
 from pytest_ale.registry import HARNESSES, PROVIDERS
 
 pytest_plugins = ["pytester"]
+
+# A shell that starts us in the background has it ignored, by us and by all that we start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CARD: dict[str, object] = {
     "title": "Copy a word",

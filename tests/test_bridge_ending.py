@@ -1,4 +1,4 @@
-"""How the bridge's programs end: within 3 s of their client, with nothing held and no work left."""
+"""How the bridge's programs end: soon after their client, with nothing held and no work left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .bridging import BRIDGE, Raw, Start, Xserver, alive, cpu_seconds, raw, scre
 
 __all__ = ["screen", "screens"]
 
-ENDS = 3.0  # seconds in which a program ends
+ENDS = 10.0  # seconds in which a program ends on a busy machine; on a quiet one it is 1.1
+USES = 1.5  # of a processor; one that turns in circles uses all of one
 MACHINE = [*BRIDGE, "machine", "--display="]
 
 
@@ -63,7 +64,8 @@ def ends(client: Raw, way: Callable[[Raw], None]) -> int:
         with suppress(OSError):  # it has just ended
             used = cpu_seconds(client.process.pid) - before
         assert time.monotonic() - start < ENDS, f"it is there, and has used {used:.2f} s"
-    assert used < ENDS / 2
+        time.sleep(0.01)
+    assert used < USES
     return client.process.returncode
 
 
@@ -151,7 +153,7 @@ def test_lines_that_are_no_requests_are_outlived() -> None:
 def test_a_desk_in_the_midst_of_a_drag(screen: Xserver, end: str) -> None:
     """What was asked for is done when only stdin ends."""
     pipe = subprocess.PIPE
-    seconds = 1 if end == "stdin" else 50
+    seconds = 3 if end == "stdin" else 50
     words = [*BRIDGE, "desk"]
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, env=screen.env) as desk:
         assert desk.stdin and desk.stdout

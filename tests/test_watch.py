@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import struct
 import subprocess
@@ -45,8 +46,11 @@ def watching(box: Contained, *words: str) -> Iterator[str]:
         try:
             yield watch.stdout.readline().strip()
         finally:
-            watch.send_signal(2)
-            assert watch.wait(10) == 0
+            watch.send_signal(signal.SIGINT)
+            try:
+                assert watch.wait(10) == 0
+            finally:
+                watch.kill()
 
 
 def got(address: str) -> tuple[int, str, bytes]:
