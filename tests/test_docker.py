@@ -310,9 +310,12 @@ def test_a_kept_sandbox_is_attached_by_another_process(docker_engine: None) -> N
         with pytest.raises(ProviderFault, match="is in use"):
             DockerProvider().attach(lease, SandboxSpec())
         box.stop()
-        again = DockerProvider().attach(lease, SandboxSpec())
+        other = DockerProvider()
+        again = other.attach(lease, SandboxSpec())
         assert again.read("note.txt") == b"kept"
+        again.stop()
         assert lease in provider.leases()
+        other.destroy(lease)
     finally:
         provider.destroy(lease)
         provider.destroy(lease)  # one that is gone is no error
