@@ -22,7 +22,7 @@ from .link import Link
 __all__ = ["Clipboard"]
 
 PIECE = 1 << 17  # bytes in one property; the X library's requests end at 256 KB
-MOST_BYTES = 4 << 20
+MOST_BYTES = 8 << 20
 MOST_TRANSFERS = 16  # those that are given up half-way would stay for ever
 ANSWER_SECONDS = 5.0
 UTF8 = ("UTF8_STRING", "text/plain;charset=utf-8", "TEXT")
@@ -74,6 +74,7 @@ class Reader:
         self._link = link
         self._window = link.own_window(X.PropertyChangeMask)
         self._clipboard, self._incr = link.atom("CLIPBOARD"), link.atom("INCR")
+        self._failed = 0
         self._place = link.atom("ALE_CLIPBOARD")
 
     def close(self) -> None:
@@ -83,20 +84,32 @@ class Reader:
         if self._link.display.get_selection_owner(self._clipboard) == X.NONE:
             return ""
         for target, encoding in (("UTF8_STRING", "utf-8"), ("STRING", "latin-1")):
-            data = self._ask(self._link.atom(target))
+            try:
+                data = self._ask(self._link.atom(target))
+            except ScreenError:
+                self._move()
+                raise
             if data is not None:
                 return data.decode(encoding, errors="replace")
         return ""
 
+    def _move(self) -> None:
+        """Let the next answer have a place of its own: the rest of this one may still come."""
+        self._window.delete_property(self._place)
+        self._failed += 1
+        self._place = self._link.atom(f"ALE_CLIPBOARD_{self._failed}")
+
     def _ask(self, target: int) -> bytes | None:
         self._link.events()  # what is left of an answer that came too late
-        self._window.delete_property(self._place)
         self._window.convert_selection(self._clipboard, target, self._place, X.CurrentTime)
-        event = self._wait(lambda event: event.type == X.SelectionNotify)
+        event = self._wait(self._is_answer)
         if event.property == X.NONE:
             return None
         kind, data = self._take()
         return self._pieces() if kind == self._incr else data
+
+    def _is_answer(self, event: Any) -> bool:
+        return event.type == X.SelectionNotify and event.property in (X.NONE, self._place)
 
     def _pieces(self) -> bytes:
         """The text of an owner that hands it over piece by piece, the last one empty."""

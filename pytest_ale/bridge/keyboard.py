@@ -48,14 +48,18 @@ class Keyboard:
         symbols = text_symbols(text)
         self._read_map()
         with self._capitals_off():
-            while symbols:
+            done = 0
+            while done < len(symbols):
                 pause(0)
-                piece = self._piece(symbols)
-                self._bind(piece)
+                piece = self._piece(symbols[done : done + PIECE])
+                try:
+                    self._bind(piece)
+                except ScreenError as error:
+                    raise ScreenError(f"{error}; {done} of {len(symbols)} were typed") from error
                 for symbol in piece:
                     self._stroke(symbol)
                 self._link.sync()
-                symbols = symbols[len(piece) :]
+                done += len(piece)
 
     def keys(self, chord: str, seconds: float) -> None:
         if isinstance(seconds, bool) or not 0 <= seconds <= MOST_SECONDS:
@@ -170,12 +174,12 @@ class Keyboard:
         """As much of what is to be typed as can be bound at once, in the worst case."""
         fixed = {symbol for symbol, key in self._keys.items() if key[0] not in self._spare}
         bound: set[int] = set()
-        for index, symbol in enumerate(symbols[:PIECE]):
+        for index, symbol in enumerate(symbols):
             if symbol not in fixed:
                 bound.add(symbol)
             if len(bound) > max(1, len(self._spare)):
                 return symbols[:index]
-        return symbols[:PIECE]
+        return symbols
 
     def _bind(self, symbols: Sequence[int]) -> None:
         """Give each symbol a key."""
@@ -189,7 +193,8 @@ class Keyboard:
             raise ScreenError(f"the keyboard's map has {len(free)} keys to spare: too few")
         chosen = dict(zip(sorted(free[: len(pairs)]), pairs))  # noqa: B905 - Python 3.10
         if self._used & chosen.keys():
-            caught_up(self._link)
+            if not caught_up(self._link):
+                raise ScreenError("the program in front does not take the keys it was sent")
             self._used.clear()
         self._change(chosen)
         caught_up(self._link)

@@ -23,7 +23,8 @@ __all__ = ["Window", "activate", "active", "windows"]
 ACTIVE_SECONDS = 2.0
 LOOK_SECONDS = 0.003
 MOST_TITLE = 1000  # letters: a window may have a title of megabytes
-NAMES = ("_NET_WM_NAME", "WM_NAME", "WM_CLASS")
+# WM_NAME may be in an encoding of the nineties, which the manager has read to show it.
+NAMES = ("_NET_WM_NAME", "_NET_WM_VISIBLE_NAME", "WM_NAME")
 PAGER = 2  # who asks: not a program for itself, whose wish a manager may refuse
 
 
@@ -87,11 +88,12 @@ def _window(link: Link, id: int, front: int) -> Window | None:
     window = link.window(id)
     with suppress(XError):  # it may close while we ask
         about, place = window.get_geometry(), link.root.translate_coords(id, 0, 0)
-        names = [_text(link.property(window, name, MOST_TITLE)) for name in NAMES]
+        titles = (_text(link.property(window, name, MOST_TITLE)) for name in NAMES)
+        kind = _text(link.property(window, "WM_CLASS", MOST_TITLE))
         return Window(
             id=id,
-            title=(names[0] or names[1])[:MOST_TITLE],
-            program=names[2].rstrip("\0").split("\0")[-1],
+            title=next(filter(None, titles), "")[:MOST_TITLE],
+            program=kind.rstrip("\0").split("\0")[-1],
             x=int(place.x),
             y=int(place.y),
             width=int(about.width),

@@ -74,12 +74,15 @@ class Conversation:
             self._ends.give(FileIO(os.devnull, "wb"))
             boxed.send(request, self._ends, is_tty=False)
         except BaseException:
-            self.close()
+            self._ends.__exit__()
             raise
 
-    def close(self) -> None:
-        """Hang up: the resident kills the command's process group."""
-        self._ends.__exit__()
+    def close(self, seconds: float = 0) -> None:
+        """Hang up; the resident kills the command's process group if it is not over by then."""
+        with self._ends:
+            self.stdin.close()
+            self.stdout.close()
+            gone(self._control.fileno(), seconds)
 
 
 @dataclass

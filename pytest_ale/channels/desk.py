@@ -22,8 +22,9 @@ from pytest_ale.text import one_line
 __all__ = ["RemoteDesktop", "Streams"]
 
 ANSWER_SECONDS = 20.0
-LETTERS_PER_SECOND = 50  # the slowest typing: of characters that the keyboard lacks
-LINE_BYTES = 8 << 20
+END_SECONDS = 2.0  # to let go of what is held; it gives itself 1.5
+LETTERS_PER_SECOND = 20  # the slowest typing: of characters that the keyboard lacks
+LINE_BYTES = 64 << 20  # a clipboard of 8 MB, each of its bytes as \u001b at worst
 PICTURE_BYTES = 64 << 20
 ERROR_LETTERS = 2000
 CHUNK = 1 << 18
@@ -44,8 +45,8 @@ class Streams(Protocol):
     @property
     def stdout(self) -> Pipe: ...
 
-    def close(self) -> None:
-        """End the resident and close the pipes."""
+    def close(self, seconds: float) -> None:
+        """Close the pipes, give the resident so long to end, and kill it."""
         ...
 
 
@@ -129,7 +130,7 @@ class Line:
 
     def close(self) -> None:
         with suppress(OSError):
-            self._streams.close()
+            self._streams.close(END_SECONDS)
 
     def ask(self, method: str, request: bytes, deadline: float) -> object:
         if self._held or _ready(self._out, select.POLLIN, 0):
