@@ -15,6 +15,9 @@ apt_install \
 /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
   fail "this base has Python $(/usr/bin/python3 -V): 3.10 or newer is needed"
 
+# Debian's first choice is lxterm, which our resources do not reach: its letters are 6 by 13 pixels.
+run update-alternatives --set x-terminal-emulator /usr/bin/xterm
+
 # noVNC is a web page; its package would bring node and 60 others along.
 cd /tmp
 run apt-get download -qq novnc
