@@ -209,7 +209,7 @@ class Desktop(Protocol):
     def set_clipboard(self, text: str) -> None: ...
 
     def windows(self) -> list[Window]:
-        """The windows that the window manager manages, the lowest first; panels are not among them."""
+        """The windows that the window manager manages but for panels, the lowest first."""
         ...
 
     def activate(self, window: int) -> None:
