@@ -22,7 +22,14 @@ from io import FileIO
 from pathlib import Path
 
 from pytest_ale.channels.streams import KEPT_BYTES, Ends, Pump, Relay, raw, sized
-from pytest_ale.sandbox import ExecTimeout, ProviderFault, SandboxError, SandboxLost
+from pytest_ale.sandbox import (
+    ExecFailed,
+    ExecResult,
+    ExecTimeout,
+    ProviderFault,
+    SandboxError,
+    SandboxLost,
+)
 
 __all__ = [
     "INIT",
@@ -34,7 +41,6 @@ __all__ = [
     "Spoken",
     "end",
     "gone",
-    "shortened",
 ]
 
 INIT = Path(__file__).with_name("init.py")
@@ -53,6 +59,12 @@ class Request:
     cwd: str
     env: Mapping[str, str]
 
+    @classmethod
+    def of(cls, command: str | Sequence[str], cwd: str, env: Mapping[str, str]) -> Request:
+        """A string goes through /bin/sh."""
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+        return cls(argv, cwd, env)
+
 
 @dataclass(frozen=True)
 class Spoken:
@@ -61,6 +73,15 @@ class Spoken:
     returncode: int
     stdout: bytes
     stderr: bytes
+
+    def result(self, request: Request, *, check: bool) -> ExecResult:
+        """The same as text; with `check`, ExecFailed says what failed and its last words."""
+        stdout, stderr = (text.decode(errors="replace") for text in (self.stdout, self.stderr))
+        if check and self.returncode:
+            last = "\n".join(stderr.strip().splitlines()[-20:])
+            what = f"{shortened(request.argv)} ended with exit status {self.returncode}"
+            raise ExecFailed(f"{what}: {last}" if last else what)
+        return ExecResult(self.returncode, stdout, stderr)
 
 
 class Conversation:

@@ -17,12 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from pytest_ale.channels import archive, tree
-from pytest_ale.channels.boxed import Conversation, Request, Spoken, shortened
+from pytest_ale.channels.boxed import Conversation, Request, Spoken
 from pytest_ale.channels.container import Container
 from pytest_ale.sandbox import (
     Desktop,
     DesktopError,
-    ExecFailed,
     ExecResult,
     SandboxBroken,
     SandboxError,
@@ -100,18 +99,12 @@ class Contained:
             raise SandboxError(f"user {user!r}: a docker sandbox has no user but 'agent'")
         request = self._request(command, cwd, env or {})
         said = self._run(request, stdin.encode() if isinstance(stdin, str) else stdin, timeout)
-        stdout, stderr = (text.decode(errors="replace") for text in (said.stdout, said.stderr))
-        if check and said.returncode:
-            last = "\n".join(stderr.strip().splitlines()[-20:])
-            what = f"{shortened(request.argv)} ended with exit status {said.returncode}"
-            raise ExecFailed(f"{what}: {last}" if last else what)
-        return ExecResult(said.returncode, stdout, stderr)
+        return said.result(request, check=check)
 
     def _request(
         self, command: str | Sequence[str], cwd: str | None, env: Mapping[str, str]
     ) -> Request:
-        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
-        return Request(argv, posixpath.join(TASK, cwd or "."), self._env | dict(env))
+        return Request.of(command, posixpath.join(TASK, cwd or "."), self._env | dict(env))
 
     def _run(
         self,

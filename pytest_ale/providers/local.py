@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pytest_ale.channels import tree
-from pytest_ale.channels.boxed import STOP_SECONDS, Boxed, Request, end, shortened
+from pytest_ale.channels.boxed import STOP_SECONDS, Boxed, Request, end
 from pytest_ale.channels.boxing import (
     HOME,
     HOW_TO_BOX,
@@ -44,7 +44,6 @@ from pytest_ale.channels.boxing import (
 from pytest_ale.sandbox import (
     Desktop,
     DesktopError,
-    ExecFailed,
     ExecResult,
     ProviderFault,
     SandboxError,
@@ -95,19 +94,13 @@ class LocalSandbox:
         request = self._request(command, cwd, env or {})
         given = stdin.encode() if isinstance(stdin, str) else stdin
         said = self._boxed.run(request, stdin=given, timeout=timeout)
-        stdout, stderr = (text.decode(errors="replace") for text in (said.stdout, said.stderr))
-        if check and said.returncode:
-            last = "\n".join(stderr.strip().splitlines()[-20:])
-            what = f"{shortened(request.argv)} ended with exit status {said.returncode}"
-            raise ExecFailed(f"{what}: {last}" if last else what)
-        return ExecResult(said.returncode, stdout, stderr)
+        return said.result(request, check=check)
 
     def _request(
         self, command: str | Sequence[str], cwd: str | None, env: Mapping[str, str]
     ) -> Request:
-        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         where = posixpath.join(self._task, cwd or ".")
-        return Request(argv, where, environment(self.home, self._tmp) | dict(env))
+        return Request.of(command, where, environment(self.home, self._tmp) | dict(env))
 
     def interact(self, command: Sequence[str], *, terminal: int) -> int:
         """Run a command on the caller's terminal (a file descriptor) until it ends."""
