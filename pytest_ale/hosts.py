@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from pytest_ale.channels.network import PRIVATE, Address, own
+from pytest_ale.channels.network import NOWHERE, PRIVATE, Address, own
 
 __all__ = ["Allowed", "canonical", "hidden", "is_private", "literal", "port_of", "resolve"]
 
@@ -100,8 +100,8 @@ def hidden(address: Address) -> str:
             return "this machine, or a sandbox on it"
         if inner.is_link_local or inner.is_multicast or inner.is_reserved:
             return "a link-local, multicast or reserved address"
-        if str(inner).startswith("0."):
-            return "this machine"
+        if any(inner in net for net in NOWHERE):
+            return "this machine, or the cloud that it is in"
     return ""
 
 

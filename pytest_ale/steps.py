@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import get_args
 
@@ -124,7 +124,9 @@ class Steps:
         output.mkdir(exist_ok=True)
         if self._plan.instance.task.card.environment.desktop:
             # What the agent's own bridge kept; it may be missing, or not be what it says.
-            self.sandbox.get(f"{self.sandbox.home}/{SHOTS}", self._journal.screenshots / "bridge")
+            with suppress(SandboxError):
+                kept = self._journal.screenshots / "bridge"
+                self.sandbox.get(f"{self.sandbox.home}/{SHOTS}", kept)
         self._journal.seal(refused)
 
     def grade(self, output: Path | None) -> Grade:

@@ -417,7 +417,6 @@ NEGATIVE.size = -1
         (GOOD, "it ends early"),
         (GOOD[:-600], "it ends early"),
         (GOOD[:700], "it ends early"),
-        (END, "it is empty"),
         (GOOD + b"\1" * 512 + END, r"it has a header that is none \(.+\)"),
         (b"\x89PNG" * 500, r"it has a header that is none"),
         (GOOD + NEGATIVE.tobuf(tarfile.GNU_FORMAT) + END, "'t/b' in it has -1 bytes"),
@@ -432,6 +431,10 @@ NEGATIVE.size = -1
 def test_what_is_broken_is_said(out: Path, data: bytes, why: str) -> None:
     with pytest.raises(SandboxError, match=f"'t': the archive of it is broken: .*{why}"):
         archive.unpack([data], out, shown="t")
+
+
+def test_an_archive_of_nothing_is_what_an_engine_makes_of_a_socket(out: Path) -> None:
+    assert archive.unpack([END], out, shown="t") == ["'t' was refused: it is a socket."]
 
 
 @pytest.mark.parametrize("seed", range(10))

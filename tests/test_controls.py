@@ -201,16 +201,30 @@ def controls(main: Path) -> list[str]:
     return [name.id for name in found if isinstance(name, ast.Name)]
 
 
+def beside(path: Path) -> set[Path]:
+    """The modules of its own folder that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(name.name for name in node.names)}
+    return {other for name in found if (other := path.with_name(f"{name}.py")).is_file()}
+
+
+def with_all_it_imports(path: Path, but: Path) -> set[Path]:
+    known, todo = {path}, {path}
+    while todo:
+        todo = {other for each in todo for other in beside(each)} - known - {but}
+        known |= todo
+    return known
+
+
 def test_a_task_s_oracle_shares_nothing_with_its_answer_key() -> None:
     for folder in FOLDERS:
-        siblings = {path.stem for path in folder.glob("*.py")}
-        tree = ast.parse((folder / "oracle.py").read_text())
-        imported = [
-            node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
-        modules = {name.name for node in imported for name in node.names}
-        modules |= {str(node.module) for node in imported if isinstance(node, ast.ImportFrom)}
-        assert not modules & siblings, folder
+        main, oracle = folder / "main.py", folder / "oracle.py"
+        shared = with_all_it_imports(oracle, main) & with_all_it_imports(main, oracle)
+        assert not shared, shared
 
 
 def test_the_tasks_together_are_an_exam() -> None:

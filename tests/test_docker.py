@@ -224,6 +224,29 @@ def test_an_output_that_is_a_link_is_refused(box: Contained, tmp_path: Path) -> 
     assert "symbolic link" in box.get(box.output, tmp_path / "out")[0]
 
 
+def test_an_output_that_is_a_socket_is_refused(box: Contained, tmp_path: Path) -> None:
+    bind = "import socket; socket.socket(socket.AF_UNIX).bind('output')"
+    box.exec(["sh", "-c", f'rmdir output; python3 -c "{bind}"'], check=True)
+    for _ in range(2):
+        assert box.get(box.output, tmp_path / "out") == [
+            f"{box.output!r} was refused: it is a socket."
+        ]
+        box.stop()
+
+
+def test_to_read_runs_nothing_of_the_agents_and_has_a_limit(box: Contained) -> None:
+    for name in ("head", "cat", "tar", "mkdir", "rm"):
+        box.write(f"{box.home}/{name}", "#!/bin/sh\nexec sleep 100\n")
+        box.exec(["install", f"{box.home}/{name}", f"/opt/venv/bin/{name}"], check=True)
+    before = time.monotonic()
+    box.write("output/note", "text")
+    assert box.read("output/note") == b"text"
+    assert time.monotonic() - before < 5
+    box.exec(["truncate", "--size=300M", "output/sparse"], check=True)
+    with pytest.raises(SandboxError, match="larger than 64 MB"):
+        box.read("output/sparse")
+
+
 def test_many_files_are_cut_off(box: Contained, tmp_path: Path) -> None:
     box.exec(["python3", "-c", "for i in range(50000): open(f'output/{i}', 'w')"], timeout=100)
     box.stop()

@@ -304,6 +304,81 @@ def test_a_hostile_output_is_taken_out_safely(box: Sandbox, tmp_path: Path) -> N
         box.write("output/etc/x", "x")
 
 
+# Process 1, which ends it all and is of the agent's uid.
+
+ATTACK = """
+    import ctypes, os, socket
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def said(name, *arguments):
+        answer = getattr(libc, name)(*arguments)
+        print(name, arguments[:2], os.strerror(ctypes.get_errno()) if answer < 0 else "done")
+
+    zeros = ctypes.create_string_buffer(256)
+    said("setpriority", 0, 1, 19)
+    said("setpriority", 2, os.getuid(), 19)
+    said("setpriority", 0, 0, 5)
+    said("sched_setaffinity", 1, 8, b"\\1" + bytes(7))
+    said("sched_setscheduler", 1, 5, zeros)
+    said("sched_setparam", 1, zeros)
+    said("prlimit64", 1, 0, zeros, 0)
+    said("syscall", 314, 1, zeros, 0)  # sched_setattr; these numbers are of x86_64
+    said("syscall", 251, 1, 1, 0)  # ioprio_set
+    said("syscall", 425, 1, zeros)  # io_uring_setup
+    for family in (1, 2, 10, 16, 17, 38, 40):
+        said("socket", family, 2, 0)
+"""
+
+
+def test_process_1_cannot_be_starved_nor_sockets_be_had_that_know_no_network(
+    box: Sandbox, provider: Provider
+) -> None:
+    if provider.isolation == "none":
+        pytest.skip("nothing is forbidden without a box")
+    said = dict(line.rsplit(") ", 1) for line in run(box, ATTACK).splitlines())
+    assert said.pop("setpriority (0, 0") == "done"  # its own
+    for family in (1, 2, 10, 16):
+        assert said.pop(f"socket ({family}, 2") == "done"
+    for family in (17, 38, 40):
+        assert "not supported" in said.pop(f"socket ({family}, 2")
+    assert said.pop("syscall (425, 1") == "Function not implemented"
+    assert len(said) == 8 and set(said.values()) == {"Operation not permitted"}, said
+
+
+HOGS = """
+    import os
+    for call in (
+        lambda: os.setpriority(os.PRIO_PROCESS, 1, 19),
+        lambda: os.setpriority(os.PRIO_USER, os.getuid(), 19),
+        lambda: os.sched_setaffinity(1, {0}),
+        lambda: os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0)),
+    ):
+        try:
+            call()
+        except OSError:
+            pass
+    for _ in range(150):
+        if os.fork() == 0:
+            os.setsid()
+            os.sched_setaffinity(0, {0})
+            for fd in range(3):
+                os.close(fd)
+            while True:
+                pass
+"""
+
+
+def test_an_agent_that_wants_all_of_the_processor_is_stopped(make: Maker, tmp_path: Path) -> None:
+    box = make(cpus=1, memory_gb=1)
+    box.write("output/done", "1")
+    with contextlib.suppress(SandboxError):
+        run(box, HOGS, timeout=2)
+    before = time.monotonic()
+    box.stop()
+    assert time.monotonic() - before < 8
+    assert box.get("output", tmp_path / "out") == []
+
+
 # The end.
 
 

@@ -1,9 +1,9 @@
 """The resident that works the screen for the host: JSON lines in, JSON lines out.
 
 Knows nothing of who asks. A line {"do": NAME, "with": {...}} calls that method of `Screen`, and is
-answered by one line, {"value": ...} or {"error": why}; a picture by {"bytes": N} and N bytes after
-the line. One request at a time, in order. It ends when its input does, or by SIGTERM, and lets go
-of all keys and buttons.
+answered by one line, {"value": ...} or {"error": why}; a picture or a text by {"bytes": N} and N
+bytes after the line. One request at a time, in order. It ends when its input does, or by SIGTERM,
+and lets go of all keys and buttons.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ def answer(screen: Screen, line: bytes) -> tuple[dict[str, object], bytes]:
         return {"error": str(error)}, b""
     except Exception as error:  # a bug of ours is said, too: the resident must outlive it
         return {"error": f"{type(error).__name__}: {error}"}, b""
+    if isinstance(value, str):
+        value = value.encode(errors="replace")
     if isinstance(value, bytes):
         return {"bytes": len(value)}, value
     return {"value": value}, b""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from pytest_ale.channels import archive, tree
+from pytest_ale.channels import archive
 from pytest_ale.channels.boxed import Conversation, Request, Spoken
 from pytest_ale.channels.container import Container
 from pytest_ale.sandbox import (
@@ -36,6 +36,9 @@ HOME = "/home/agent"
 TASK = f"{HOME}/task"
 TMP = "/tmp"
 
+READ_BYTES = 64 << 20  # of a file that is read while the sandbox runs
+READ_SECONDS = 60.0
+OWN_PATH = "/usr/bin:/bin"  # the agent's begins with a folder that it may write to
 LINKED, MISSING = 43, 44  # exit statuses of the scripts below
 GO = {"folder": 1 << 31, "link": 1 << 27}  # bits of Go's os.FileMode, which the engine sends
 
@@ -49,7 +52,7 @@ READ = f"""cd -- "$1" 2>&- || exit {MISSING}
 [ "$(pwd -P)" = "$1" ] && [ ! -L "$2" ] || exit {LINKED}
 [ -e "$2" ] || exit {MISSING}
 [ -f "$2" ] || {{ echo "it is no regular file" >&2; exit 1; }}
-exec cat -- "$2"
+exec head -c {READ_BYTES + 1} -- "$2"
 """
 
 
@@ -156,7 +159,10 @@ class Contained:
         folder, name = self._place(path)
         if not self.container.running:
             return self._taken(path)
-        said = self._script(READ, folder, name, path, None, most=tree.LIMITS.file_bytes)
+        most = READ_BYTES + 1
+        said = self._script(READ, folder, name, path, None, timeout=READ_SECONDS, most=most)
+        if len(said.stdout) > READ_BYTES:
+            raise SandboxError(f"{path!r} is larger than {READ_BYTES >> 20} MB: get() takes it")
         return said.stdout
 
     def _script(
@@ -166,10 +172,12 @@ class Contained:
         name: str,
         shown: str,
         stdin: bytes | Iterable[bytes] | None,
+        timeout: float | None = None,
         **more: int,
     ) -> Spoken:
-        request = Request(["/bin/sh", "-c", script, "sh", folder, name], "/", self._env)
-        said = self._run(request, stdin, **more)
+        env = {**self._env, "PATH": OWN_PATH}
+        request = Request(["/bin/sh", "-c", script, "sh", folder, name], "/", env)
+        said = self._run(request, stdin, timeout, **more)
         if said.returncode == LINKED:
             raise UnsafePath(f"{shown!r}: there is a symbolic link in it")
         if said.returncode == MISSING:

@@ -24,8 +24,8 @@ __all__ = ["RemoteDesktop", "Streams"]
 ANSWER_SECONDS = 20.0
 END_SECONDS = 2.0  # to let go of what is held; it gives itself 1.5
 LETTERS_PER_SECOND = 20  # the slowest typing: of characters that the keyboard lacks
-LINE_BYTES = 64 << 20  # a clipboard of 8 MB, each of its bytes as \u001b at worst
-PICTURE_BYTES = 64 << 20
+LINE_BYTES = 1 << 20  # as JSON it may be 50 times as large in memory
+BODY_BYTES = 32 << 20  # of a picture, or a clipboard's text
 ERROR_LETTERS = 2000
 CHUNK = 1 << 18
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -169,8 +169,8 @@ class Line:
         raise _strange(method, line)
 
     def _bytes(self, method: str, size: object, deadline: float) -> bytes:
-        if not isinstance(size, int) or not 0 <= size <= PICTURE_BYTES:
-            raise DesktopError(f"{method}: an answer of {size!r} bytes, of {PICTURE_BYTES} allowed")
+        if not isinstance(size, int) or not 0 <= size <= BODY_BYTES:
+            raise DesktopError(f"{method}: an answer of {size!r} bytes, of {BODY_BYTES} allowed")
         while len(self._held) < size:
             self._read(method, deadline)
         return self._take(size)
@@ -215,8 +215,8 @@ def _believed(method: str, answer: object) -> object:
     if method in ("size", "cursor") and isinstance(answer, list) and len(answer) == 2:
         if all(type(each) is int for each in answer):
             return tuple(answer)
-    elif method == "clipboard" and isinstance(answer, str):
-        return answer
+    elif method == "clipboard" and isinstance(answer, bytes):
+        return answer.decode(errors="replace")
     elif method == "windows" and isinstance(answer, list):
         return [_window(each) for each in answer]
     elif method not in LOOKS:

@@ -37,12 +37,23 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 
-# By machine, for each ABI of its kernel: the audit number of the ABI, and its numbers of the
-# calls that `forbid` looks at: clone, unshare, prlimit64. (clone3 is 435 everywhere.)
-ABIS = {
-    "x86_64": [(0xC000003E, 56, 272, 302), (0x40000003, 120, 310, 340)],
-    "aarch64": [(0xC00000B7, 220, 97, 261), (0x40000028, 120, 337, 369)],
-    "riscv64": [(0xC00000F3, 220, 97, 261)],
+# The calls that `forbid` looks at, and their numbers by machine, for each ABI of its kernel, which
+# is named by its audit number. (io_uring_setup is 425 and clone3 is 435 everywhere.)
+CALLS = (
+    *("clone", "unshare", "prlimit64", "sched_setparam", "sched_setscheduler"),
+    *("sched_setaffinity", "sched_setattr", "setpriority", "ioprio_set", "socket", "socketcall"),
+)
+GENERIC = (220, 97, 261, 118, 119, 122, 274, 140, 30, 198)
+ABIS: dict[str, dict[int, tuple[int, ...]]] = {
+    "x86_64": {
+        0xC000003E: (56, 272, 302, 142, 144, 203, 314, 141, 251, 41),
+        0x40000003: (120, 310, 340, 154, 156, 241, 351, 97, 289, 359, 102),
+    },
+    "aarch64": {
+        0xC00000B7: GENERIC,
+        0x40000028: (120, 337, 369, 154, 156, 241, 380, 97, 314, 281, 102),
+    },
+    "riscv64": {0xC00000F3: GENERIC},
 }
 PIECES = 5  # control, request, stdin, stdout, stderr
 END_SECONDS = 8.0  # shorter than the 10 s that the host gives `stop`
@@ -246,35 +257,64 @@ def drop_capabilities() -> None:
 def forbid() -> None:
     """Filter the few system calls by which a process without capabilities could still do harm.
 
-    A new user namespace would bring capabilities back, and with them a mount of cgroup2: the
-    host's own groups, writable by whoever has our uid. prlimit64 on process 1 could end it by a
-    limit on CPU time. clone3 hides its flags from filters; programs then fall back to clone.
+    - A new user namespace would bring capabilities back, and with them a mount of cgroup2: the
+      host's own groups, writable by whoever has our uid. clone3 hides its flags from filters;
+      programs then fall back to clone.
+    - We are of the agent's uid: prlimit64 could end us by a limit on CPU time, and the scheduler's
+      calls could starve us, so that nothing would end any more.
+    - Of sockets, some kinds know no network namespace: vsock leads to the machine that ours runs
+      on. io_uring and, in 32 bits, socketcall make them out of a filter's sight.
     """
     machine = os.uname().machine
     if machine not in ABIS:
         raise OSError(errno.ENOSYS, f"no system call numbers are known for {machine}")
-    allow, refuse, lack = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
     program = b""
-    for abi, clone, unshare, prlimit in ABIS[machine]:
+    for abi, numbers in ABIS[machine].items():
         rules = step(LOAD, 0)
         if machine == "x86_64":  # the x32 variants of all calls
-            rules += step(GREATER, 0x40000000, 0, 1) + step(RETURN, lack)
-        rules += step(EQUAL, 435, 0, 1) + step(RETURN, lack)
-        for number, test, value in (
-            (clone, ANY_BIT, CLONE_NEWUSER),
-            (unshare, ANY_BIT, CLONE_NEWUSER),
-            (prlimit, EQUAL, 1),
-        ):
-            rules += step(EQUAL, number, 0, 3)
-            rules += step(LOAD, 16) + step(test, value, 0, 1) + step(RETURN, refuse)
-            rules += step(LOAD, 0)
-        rules += step(RETURN, allow)
+            rules += step(GREATER, 0x40000000, 0, 1) + step(RETURN, LACK)
+        for number in (425, 435):
+            rules += step(EQUAL, number, 0, 1) + step(RETURN, LACK)
+        for name, number in zip(CALLS, numbers, strict=False):  # socketcall is of 32 bits only
+            rules += step(EQUAL, number, 0, len(judged(name)) // 8) + judged(name)
+        rules += step(RETURN, ALLOW)
         program += step(LOAD, 4) + step(EQUAL, abi, 0, len(rules) // 8) + rules
-    install(program + step(RETURN, lack))
+    install(program + step(RETURN, LACK))
 
 
 # BPF, as seccomp(2) has it: load a word of {number, ABI, address, arguments}, jump, return.
 LOAD, EQUAL, GREATER, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, REFUSE, LACK = 0x7FFF0000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
+UNKNOWN = 0x50000 | errno.EAFNOSUPPORT
+
+# By call, what is refused: an argument's place, and what it may not be.
+OURS = [(0, EQUAL, 1)]
+REFUSED = {
+    "clone": [(0, ANY_BIT, CLONE_NEWUSER)],
+    "unshare": [(0, ANY_BIT, CLONE_NEWUSER)],
+    "prlimit64": OURS,
+    "sched_setparam": OURS,
+    "sched_setscheduler": OURS,
+    "sched_setaffinity": OURS,
+    "sched_setattr": OURS,
+    "setpriority": [(1, EQUAL, 1), (0, EQUAL, os.PRIO_USER)],
+    "ioprio_set": [(1, EQUAL, 1), (0, EQUAL, 3)],  # IOPRIO_WHO_USER
+}
+FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+
+
+def judged(call: str) -> bytes:
+    """What becomes of one call, by its arguments."""
+    if call == "socketcall":
+        return step(RETURN, LACK)
+    if call == "socket":
+        allowed = [step(EQUAL, family, 0, 1) + step(RETURN, ALLOW) for family in FAMILIES]
+        return step(LOAD, 16) + b"".join(allowed) + step(RETURN, UNKNOWN)
+    tests = [
+        step(LOAD, 16 + 8 * place) + step(test, value, 0, 1) + step(RETURN, REFUSE)
+        for place, test, value in REFUSED[call]
+    ]
+    return b"".join(tests) + step(RETURN, ALLOW)
 
 
 def step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -483,11 +523,13 @@ class Resident:
         if not pid:
             child(request, fds)
         self.jobs[pid] = control
-        self.selector.register(control, selectors.EVENT_READ, lambda: self.cancel(pid))
+        self.selector.register(control, selectors.EVENT_READ, lambda: self.cancel(pid, control))
 
-    def cancel(self, pid: int) -> None:
+    def cancel(self, pid: int, control: socket.socket) -> None:
         """The host wrote or went: kill once; what is left to say is said when the child ends."""
-        self.selector.unregister(self.jobs[pid])
+        if self.jobs.get(pid) is not control:
+            return  # it has ended, and was reaped in this very round
+        self.selector.unregister(control)
         kill_group(pid)
 
     def reap(self) -> None:

@@ -50,8 +50,9 @@ PRIVATE = [
     for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 ]
 NOWHERE = [  # of no use to anyone but this machine and its neighbours
-    ip_network(net)
-    for net in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
+    *(ip_network(net) for net in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16")),
+    *(ip_network(net) for net in ("224.0.0.0/4", "240.0.0.0/4")),
+    ip_network("168.63.129.16/32"),  # Azure's, for its machines; other clouds have a link-local one
 ]
 
 # Root's own sockets may ask for names: Docker's resolver lives on the sandbox's loopback and asks
