@@ -317,7 +317,7 @@ ATTACK = """
     zeros = ctypes.create_string_buffer(256)
     said("setpriority", 0, 1, 19)
     said("setpriority", 2, os.getuid(), 19)
-    said("setpriority", 0, 0, 5)
+    said("setpriority", 0, 0, 19)
     said("sched_setaffinity", 1, 8, b"\\1" + bytes(7))
     said("sched_setscheduler", 1, 5, zeros)
     said("sched_setparam", 1, zeros)
