@@ -146,6 +146,36 @@ def test_a_screen_that_its_user_broke_is_the_users(project: Project, docker_engi
     assert outcomes["legal/bridge_died"]["outcome"] == "scored"
 
 
+KEEPS = """
+def solve(sandbox):
+    folder = sandbox.home + "/.ale/screenshots"
+    {deed}
+
+
+def evaluate():
+    return 1.0
+"""
+KEPT = {
+    "kept": 'sandbox.write(folder + "/0001.png", sandbox.desktop.screenshot())',
+    "linked": 'sandbox.exec(f"mkdir -p {folder}; rmdir {folder}; ln -s /etc {folder}", check=True)',
+    "socket": """sandbox.exec(["sh", "-c", f"mkdir -p {folder}; cd {folder}/..; rmdir screenshots;"
+        " python3 -c \\"import socket; socket.socket(1).bind('screenshots')\\""], check=True)""",
+}
+
+
+def test_what_the_bridge_kept_is_in_the_record_and_nothing_else(
+    project: Project, docker_engine: None
+) -> None:
+    for name, deed in KEPT.items():
+        main = KEEPS.replace("{deed}", deed)
+        project.task(name, main=main, checks={}, environment={"desktop": True})
+    project.run("--ale-provider=docker").assert_outcomes(passed=3)
+    for name in KEPT:
+        folder = project.attempt(task=f"legal/{name}") / "screenshots/bridge"
+        found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        assert found == (["0001.png"] if name == "kept" else [])
+
+
 def test_the_screen_is_reached_again_after_its_bridge_was_killed(docker_engine: None) -> None:
     provider = DockerProvider()
     lease = "bridgekilled"
