@@ -131,7 +131,7 @@ def serve(
     except BaseException as error:
         if not _broken_pipe(error):
             traceback.print_exc()
-        ending.now(1)
+            ending.now(1)
     ending.now(0)
 
 
