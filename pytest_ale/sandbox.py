@@ -8,6 +8,7 @@ Knows nothing of pytest, tasks or agents.
      ├─ HarnessFault           an agent program could not be deployed or launched
      ├─ GraderFault            task code broke its contract or crashed
      │   └─ GraderTimeout      task code did not end within its deadline
+     ├─ GatewayFault           the model gateway could not be had or reached (gateway/)
      ├─ RecordFault            what happened could not be written down
      └─ PhaseTimeout           a phase did not end within its deadline
     SandboxError(Exception)    the sandbox works and says no: the caller's to handle

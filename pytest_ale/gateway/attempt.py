@@ -1,0 +1,223 @@
+"""What the gateway knows of one attempt: what it used, where it waited, what it was offered.
+
+Knows nothing of HTTP libraries. All of it happens on the gateway's one loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_ale.gateway.evidence import Evidence
+from pytest_ale.gateway.limits import Limits, Price, Spent, priced
+from pytest_ale.gateway.usage import Usage
+
+__all__ = ["Attempt", "Run", "Tally", "Terms", "new_token"]
+
+REQUESTS = 32  # of one attempt, carried at once: more wait
+TOOLS = 1000  # names that are kept
+MODELS = 50
+NOTES = 20
+LIMITED = (429, 503, 529)  # come again later
+PATIENCE = 600.0  # seconds of waiting that one refusal can cause
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a worker asks for an attempt. `tcp` has the gateway listen on a loopback port, too."""
+
+    folder: Path | None = None  # of the evidence
+    limits: Limits = field(default_factory=Limits)
+    evidence_mb: float = 64
+    tcp: bool = False
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one attempt has done so far.
+
+    `stopped` names the limit for which a request was refused or cut: turns, tokens, usd, seconds,
+    or run_usd, the run's; `over` the one that is used up now, whether or not more was asked for.
+    `usd` is None where no price is known for something it used. `tools` are the names offered so
+    far, each with the number of the request that first had it. `waited` are seconds between a
+    refusal that said to come again, and coming. `trouble` are failures upstream, not the agent's.
+    """
+
+    usage: Usage = field(default_factory=Usage)
+    models: dict[str, Usage] = field(default_factory=dict)
+    usd: float | None = 0.0
+    stopped: str = ""
+    over: str = ""
+    waited: float = 0.0
+    tools: dict[str, int] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    rejected: int = 0  # requests that were not sent on: no token, no such path, over a limit
+    running: int = 0
+    first_request: float | None = None  # seconds of the epoch
+    trouble: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """What all attempts share."""
+
+    price: Price
+    usd: float | None = None  # a ceiling for the run
+    spent: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        return self.usd is not None and self.spent >= self.usd
+
+
+class Attempt:
+    """One agent's account."""
+
+    def __init__(self, run: Run, limits: Limits, evidence: Evidence, token: str) -> None:
+        self.token = token
+        self.evidence = evidence
+        self.slots = asyncio.Semaphore(REQUESTS)
+        self.held = 0  # bytes of requests in memory
+        self.number = 0
+        self._run = run
+        self._models: dict[str, Usage] = {}
+        self._tools: dict[str, int] = {}
+        self._statuses: dict[str, int] = {}
+        self._trouble: list[str] = []
+        self._usd = 0.0
+        self._unpriced = False
+        self._stopped = ""
+        self._rejected = 0
+        self._running = 0
+        self._waited = 0.0
+        self._refused_at: tuple[float, float] | None = None
+        self._first: float | None = None
+        self.limit(limits)
+
+    def limit(self, limits: Limits) -> None:
+        """Set limits; their seconds count from now. A stop stays a stop."""
+        self.limits = limits
+        self._since = time.monotonic()
+
+    def knows(self, tokens: Iterable[str]) -> bool:
+        """Whether a request carries this attempt's token, and nothing else as a key."""
+        sent = [text.encode(errors="replace") for text in tokens]
+        mine = self.token.encode()
+        return bool(sent) and all(hmac.compare_digest(text, mine) for text in sent)
+
+    # Limits.
+
+    @property
+    def usage(self) -> Usage:
+        return sum(self._models.values(), Usage())
+
+    @property
+    def deadline(self) -> float | None:
+        """Of time.monotonic()."""
+        return None if self.limits.seconds is None else self._since + self.limits.seconds
+
+    @property
+    def late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def stop(self) -> str:
+        """The name of the limit for which a request must not go on, or ""; remembered."""
+        self._stopped = self._stopped or self._over()
+        return self._stopped
+
+    def _over(self) -> str:
+        usage = self.usage
+        turns = usage.requests - usage.refused + self._running
+        spent = Spent(turns, usage.tokens, self._usd, time.monotonic() - self._since)
+        return self.limits.over(spent) or ("run_usd" if self._run.over else "")
+
+    def why(self) -> str:
+        name = self._stopped
+        told = "the run's dollars" if name == "run_usd" else self.limits.told(name)
+        return f"the budget of this attempt is used up ({told}); no more requests are answered"
+
+    def unpriced(self, model: str) -> bool:
+        """Whether a ceiling in dollars cannot be kept, since nobody knows what a model costs."""
+        wanted = self.limits.usd is not None or self._run.usd is not None
+        return wanted and priced(self._run.price, model, Usage()) is None
+
+    # What happens.
+
+    def reject(self) -> None:
+        self._rejected += 1
+
+    def begin(self, offered: Iterable[str], *, paid: bool) -> int:
+        """A request is sent on; its number."""
+        self.number += 1
+        self._running += paid
+        self._first = self._first or time.time()
+        self._end_waiting()
+        for name in offered:
+            if len(self._tools) < TOOLS:
+                self._tools.setdefault(name, self.number)
+        return self.number
+
+    def end(self, model: str, usage: Usage, status: int | None) -> None:
+        """A request has ended; `status` is None where nobody answered."""
+        self._running -= usage.requests
+        name = str(status or "none")
+        self._statuses[name] = self._statuses.get(name, 0) + 1
+        key = model if model in self._models or len(self._models) < MODELS else "others"
+        self._models[key] = self._models.get(key, Usage()) + usage
+        if usage.tokens:
+            self._charge(model, usage)
+
+    def _charge(self, model: str, usage: Usage) -> None:
+        usd = priced(self._run.price, model, usage)
+        self._unpriced |= usd is None
+        self._usd += usd or 0.0
+        self._run.spent += usd or 0.0
+
+    def answered(self, status: int, retry_after: str) -> None:
+        """Start the clock where upstream says to come again later."""
+        if status in LIMITED and self._refused_at is None:
+            self._refused_at = (time.monotonic(), _seconds(retry_after))
+
+    def trouble(self, said: str) -> None:
+        if len(self._trouble) < NOTES and said not in self._trouble:
+            self._trouble.append(said)
+
+    def _end_waiting(self) -> None:
+        self._waited, self._refused_at = self._waiting(), None
+
+    def _waiting(self) -> float:
+        """Seconds waited; of a refusal after which nothing came, no more than it asked for."""
+        if self._refused_at is None:
+            return self._waited
+        since, asked = self._refused_at
+        return self._waited + min(time.monotonic() - since, max(asked, 60.0))
+
+    def tally(self) -> Tally:
+        return Tally(
+            usage=self.usage,
+            models=dict(self._models),
+            usd=None if self._unpriced else self._usd,
+            stopped=self._stopped,
+            over=self._over(),
+            waited=self._waiting(),
+            tools=dict(self._tools),
+            statuses=dict(self._statuses),
+            rejected=self._rejected,
+            running=self._running,
+            first_request=self._first,
+            trouble=[*self._trouble, *filter(None, [self.evidence.failed])],
+        )
+
+
+def new_token() -> str:
+    return f"ale-{secrets.token_hex(24)}"
+
+
+def _seconds(retry_after: str) -> float:
+    """How long a refusal says to wait, where it says so in seconds."""
+    return min(float(retry_after), PATIENCE) if retry_after.isdigit() else 0.0

@@ -1,0 +1,185 @@
+"""Tokens, in one meaning for all APIs, read beside the stream.
+
+Knows nothing of HTTP, prices or attempts. `prompt` includes what was cached or written to a cache,
+`output` includes reasoning. What is read is foreign: what is no count is 0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from pytest_ale.gateway.apis import Api
+
+__all__ = ["Meter", "Usage"]
+
+HELD_BYTES = 32 << 20  # of an event, or of an answer in one piece
+COUNT = 10**9  # tokens that one answer can have
+HAS_USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
+BYTES_PER_TOKEN = 4  # of English and of code, about: only where an API tells nothing
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens and requests. `requests` were sent on; of them `refused` came back with an error, and
+    of `estimated` no count came (cut off, or the API was not asked for it): they were guessed."""
+
+    prompt: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    requests: int = 0
+    refused: int = 0
+    estimated: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.output
+
+    def __add__(self, other: Usage) -> Usage:
+        mine, theirs = asdict(self), asdict(other)
+        return Usage(**{name: mine[name] + theirs[name] for name in mine})
+
+
+class Meter:
+    """Reads the usage out of one answer while its bytes pass."""
+
+    def __init__(self, api: Api, content_type: str, encoding: str = "") -> None:
+        self.events = 0
+        self._api = api
+        self._sse = "event-stream" in content_type
+        self._unzip = _decoder(encoding)
+        self._pending = bytearray()
+        self._data: list[bytes] = []  # of the event that is being read
+        self._size = 0
+        self._seen: dict[str, object] = {}
+        self._lost = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take note of what passed; whatever it is, this does not raise."""
+        if self._lost:
+            return
+        try:
+            self._pending += self._unzip(chunk)
+            if self._sse:
+                self._lines()
+        except zlib.error:
+            self._lost = True
+        if len(self._pending) + self._size > HELD_BYTES:
+            self._lost = True
+            self._pending.clear()
+            self._data.clear()
+
+    def finish(self) -> Usage | None:
+        """What the answer told, or None."""
+        if not self._lost:
+            self._end_event() if self._sse else self._read(bytes(self._pending))
+        self._pending.clear()
+        return _counted(self._api, self._seen) if self._seen else None
+
+    def estimate(self, asked: int) -> Usage:
+        """A guess from the size of a request, and the number of events: about one per token."""
+        return Usage(prompt=asked // BYTES_PER_TOKEN, output=self.events, estimated=1)
+
+    def _lines(self) -> None:
+        end = self._pending.rfind(b"\n") + 1
+        if not end:
+            return
+        lines = bytes(self._pending[:end]).split(b"\n")
+        del self._pending[:end]
+        for line in lines[:-1]:
+            line = line.rstrip(b"\r")
+            if line.startswith(b"data:"):
+                self._data.append(line[5:])
+                self._size += len(line)
+            elif not line:
+                self._end_event()
+
+    def _end_event(self) -> None:
+        if self._data:
+            self.events += 1
+            self._read(b"\n".join(self._data))
+            self._data.clear()
+            self._size = 0
+
+    def _read(self, text: bytes) -> None:
+        if not HAS_USAGE.search(text):  # most events: parsing each would cost what streaming does
+            return
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        for event in value if isinstance(value, list) else [value]:
+            for usage in _usages(event):
+                self._seen |= {name: known for name, known in usage.items() if known is not None}
+
+
+def _usages(event: object) -> Iterator[Mapping[str, object]]:
+    if not isinstance(event, dict):
+        return
+    for holder in (event, event.get("response"), event.get("message")):
+        if isinstance(holder, dict):
+            found = (holder.get(name) for name in ("usage", "usageMetadata"))
+            yield from (usage for usage in found if isinstance(usage, dict))
+
+
+def _counted(api: Api, seen: Mapping[str, object]) -> Usage:
+    readers = {"openai": _openai, "anthropic": _anthropic, "gemini": _gemini}
+    return readers[api](seen)
+
+
+def _openai(seen: Mapping[str, object]) -> Usage:
+    """Responses say input and output, Chat Completions prompt and completion."""
+    asked, said = ("prompt", "completion") if "prompt_tokens" in seen else ("input", "output")
+    prompt, output = _int(seen, f"{asked}_tokens"), _int(seen, f"{said}_tokens")
+    read, made = _dict(seen, f"{asked}_tokens_details"), _dict(seen, f"{said}_tokens_details")
+    reasoning = _int(made, "reasoning_tokens")
+    if _int(seen, "total_tokens") == prompt + output + reasoning:
+        output += reasoning  # some servers (xAI's) do not count it as output
+    cached = _int(read, "cached_tokens") or _int(seen, "prompt_cache_hit_tokens")  # DeepSeek's
+    return Usage(prompt, cached, _int(read, "cache_write_tokens"), output, reasoning)
+
+
+def _anthropic(seen: Mapping[str, object]) -> Usage:
+    """What was cached, and written to a cache, is not in its input."""
+    cached, write = _int(seen, "cache_read_input_tokens"), _int(seen, "cache_creation_input_tokens")
+    prompt = _int(seen, "input_tokens") + cached + write
+    reasoning = _int(_dict(seen, "output_tokens_details"), "thinking_tokens")
+    return Usage(prompt, cached, write, _int(seen, "output_tokens"), reasoning)
+
+
+def _gemini(seen: Mapping[str, object]) -> Usage:
+    """Its thoughts are not in its candidates, nor is what its own tools read in the prompt."""
+    prompt = _int(seen, "promptTokenCount") + _int(seen, "toolUsePromptTokenCount")
+    thoughts = _int(seen, "thoughtsTokenCount")
+    output = _int(seen, "candidatesTokenCount") + thoughts
+    return Usage(prompt, _int(seen, "cachedContentTokenCount"), 0, output, thoughts)
+
+
+def _int(seen: Mapping[str, object], name: str) -> int:
+    value = seen.get(name)
+    return min(value, COUNT) if type(value) is int and value > 0 else 0
+
+
+def _dict(seen: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = seen.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+class _decoder:
+    """Undo an encoding that a server chose though it was asked for none."""
+
+    def __init__(self, encoding: str) -> None:
+        known = {"gzip": 31, "x-gzip": 31, "deflate": 47}
+        name = encoding.strip().lower()
+        self._zip = zlib.decompressobj(known[name]) if name in known else None
+        self._plain = name in ("", "identity")
+
+    def __call__(self, chunk: bytes) -> bytes:
+        if self._zip:
+            return self._zip.decompress(chunk, HELD_BYTES)
+        return chunk if self._plain else b""
