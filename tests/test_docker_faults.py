@@ -21,17 +21,11 @@ from .test_faults import attempts
 # A provider whose containers are killed, once, in the phase that a task's name tells.
 KILLER = """
 import subprocess
-import threading
-import time
 from functools import partial
 from pytest_ale.providers.docker import DockerProvider
 
 def docker(*words):
     return subprocess.run(["docker", *words], capture_output=True).returncode
-
-def early(lease):
-    while docker("kill", f"ale-{lease}"):
-        time.sleep(0.01)
 
 class Killer(DockerProvider):
     name = "killer"
@@ -40,15 +34,26 @@ class Killer(DockerProvider):
         _, task, _, _, _, attempt = spec.labels["attempt"].split("/")
         deed, _, phase = task.partition("_")
         first = attempt == "attempt-1"
-        if first and phase == "lease":
-            threading.Thread(target=early, args=(lease,), daemon=True).start()
-            time.sleep(0.1)
+        self.early = first and phase == "lease"
         sandbox = super().create(lease, spec)
         if first and phase in ("put", "exec", "stop", "get"):
             words = ["kill"] if deed == "killed" else ["rm", "-f"]
             real = getattr(sandbox, phase)
             setattr(sandbox, phase, partial(self.hurt, [*words, f"ale-{lease}"], real))
         return sandbox
+
+    def _container(self, lease, spec):
+        container = super()._container(lease, spec)
+        if self.early:
+            container.start = partial(self.killed, container.start)
+        return container
+
+    def killed(self, real, begin):
+        def begin_and_kill(api, name):
+            api.start(name)
+            docker("kill", name)
+
+        real(begin_and_kill)
 
     def hurt(self, words, real, *given, **more):
         docker(*words)
