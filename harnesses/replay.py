@@ -13,12 +13,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from pytest_ale.desktop_calls import PREFIX
 from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
 from pytest_ale.record import read_lines_of
 from pytest_ale.registry import Unknown, harness_named
 from pytest_ale.sandbox import Fault
-from pytest_ale.trajectory import Step, Trajectory, load
+from pytest_ale.trajectory import ContentPart, Step, ToolCall, Trajectory, load
 
 # Seconds of a pause kept where the screen is used: programs need time to show what was done, but
 # a model thinks for minutes between two steps.
@@ -59,20 +58,46 @@ class Replay(Harness):
         told = trajectory.steps[0].extra or {}
         old, new = str(told.get("home") or work.sandbox.home), work.sandbox.home
         last: Step | None = None
-        for step in trajectory.steps:
-            time.sleep(min(_pause(last, step), work.left))
+        for step in _in_order(trajectory):
+            time.sleep(min(_pause(last, step, author.on_screen), work.left))
             last = step if step.tool_calls else last
             for call in step.tool_calls or ():
                 if time.monotonic() > work.deadline:
                     return Ending("timeout", f"at step {step.step_id} of the recording")
                 moved = {name: _moved(value, old, new) for name, value in call.arguments.items()}
-                author.redo(call.model_copy(update={"arguments": moved}), work.sandbox, path.parent)
+                known = {**_outcome(step, call), "knobs": told.get("knobs")}
+                again = {"arguments": moved, "extra": {**(call.extra or {}), **known}}
+                author.redo(call.model_copy(update=again), work.sandbox, path.parent)
         return Ending()
 
 
-def _pause(last: Step | None, step: Step) -> float:
+def _in_order(trajectory: Trajectory) -> list[Step]:
+    """All steps, with those of sub-agents where they were done."""
+    steps, below = list(trajectory.steps), trajectory.subagent_trajectories or ()
+    if below:
+        steps += (step for each in below for step in _in_order(each))
+        steps.sort(key=lambda step: step.timestamp or "")
+    return steps
+
+
+def _outcome(step: Step, call: ToolCall) -> dict[str, object]:
+    """What came of a call: the text of its results, and what else was noted with them."""
+    results = step.observation.results if step.observation else ()
+    found = [each for each in results if each.source_call_id == call.tool_call_id]
+    said = "\n".join(_text(each.content) for each in found if each.content)
+    noted = {key: value for each in found for key, value in (each.extra or {}).items()}
+    return {"said": said, "result": noted}
+
+
+def _text(content: str | tuple[ContentPart, ...]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part.text or "" for part in content)
+
+
+def _pause(last: Step | None, step: Step, screen: str) -> float:
     """Seconds to wait between two steps, as the recording did, where either used the screen."""
-    if last is None or not (_on_screen(last) or _on_screen(step)):
+    if last is None or not (_on_screen(last, screen) or _on_screen(step, screen)):
         return 0.0
     if last.timestamp is None or step.timestamp is None:
         return 0.0
@@ -80,8 +105,8 @@ def _pause(last: Step | None, step: Step) -> float:
     return min(max(between, 0.0), PAUSE)
 
 
-def _on_screen(step: Step) -> bool:
-    return any(call.function_name.startswith(PREFIX) for call in step.tool_calls or ())
+def _on_screen(step: Step, screen: str) -> bool:
+    return any(call.function_name.startswith(screen) for call in step.tool_calls or ())
 
 
 def _moment(timestamp: str) -> float:

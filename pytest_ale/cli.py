@@ -1,4 +1,4 @@
-"""The `ale` command: doctor, agents, new, shell, regrade, reap; others lie in verbs/.
+"""The `ale` command: doctor, new, shell, regrade, reap; others lie in verbs/.
 
 Knows nothing of how pytest runs: a shell in a task is a pytest run of its own.
 """
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ale.registry import Unknown
 from pytest_ale.settings import BadSetting, Settings
-from pytest_ale.verbs import Complaint, images, kit, settings_here, watch
+from pytest_ale.verbs import Complaint, agents, images, kit, settings_here, watch
 
 if TYPE_CHECKING:
     from pytest_ale.leases import Entry, Pool
@@ -53,9 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", help="Say what this machine can host, and what to install")
     doctor.set_defaults(do=_doctor)
 
-    agents = verbs.add_parser("agents", help="List the agents and their knobs")
-    agents.set_defaults(do=_agents)
-
     new = verbs.add_parser("new", help="Make the skeleton of a task")
     new.add_argument("name", metavar="CLUSTER/NAME")
     new.add_argument("--in", dest="root", default="tasks", metavar="DIR", help="Default: tasks")
@@ -78,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     reap.add_argument("--dir", help="Folder of the run directories; default: .ale")
     reap.set_defaults(do=_reap)
 
-    for verb in (images, watch, kit):
+    for verb in (agents, images, watch, kit):
         verb.add(verbs)
     return parser
 
@@ -100,19 +97,6 @@ def _doctor(_: argparse.Namespace) -> int:
             lines = [f"cannot be used: {error}"]
         for line in lines:
             print(f"{name}: {line}")
-    return 0
-
-
-def _agents(_: argparse.Namespace) -> int:
-    from pytest_ale.registry import HARNESSES, harness_named, load_plugins
-
-    load_plugins()
-    for name in HARNESSES.names():
-        harness = harness_named(name)
-        print(f"{name:12} {harness.about}")
-        for knob, about in harness.knobs.items():
-            default = "required" if about.default is None else f"default {about.default!r}"
-            print(f"{'':12}   --ale-knob {knob}=...  {about.help} ({default})")
     return 0
 
 

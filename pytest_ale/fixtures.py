@@ -20,6 +20,7 @@ from pytest_ale.text import one_line
 
 if TYPE_CHECKING:
     from pytest_ale.collect import TaskItem
+    from pytest_ale.gateway import Control
     from pytest_ale.grading import Grader
     from pytest_ale.harness import Agent
     from pytest_ale.leases import Pool
@@ -33,6 +34,7 @@ __all__ = [
     "ale_agent",
     "ale_agents",
     "ale_controls",
+    "ale_gateway",
     "ale_grader",
     "ale_output",
     "ale_prompt",
@@ -116,6 +118,18 @@ def ale_agents(pytestconfig: pytest.Config) -> list[Agent]:
     return pytestconfig.stash.get(AGENTS, [])
 
 
+@pytest.fixture(scope="session")
+def ale_gateway(
+    pytestconfig: pytest.Config, ale_settings: Settings, ale_agents: list[Agent]
+) -> Control | None:
+    """The way to the model gateway of the run; None where no agent asks a model."""
+    from pytest_ale.gateway import Control
+    from pytest_ale.plugin import gateway_of
+
+    path = gateway_of(pytestconfig)
+    return Control(path) if path else None
+
+
 @pytest.fixture
 def ale_agent(request: pytest.FixtureRequest) -> Agent:
     """The agent of this item; override it to change its knobs for a folder."""
@@ -146,6 +160,7 @@ def ale_run(
     ale_sandboxes: Pool,
     ale_grader: Grader,
     ale_run_dir: RunDir,
+    ale_gateway: Control | None,
 ) -> Iterator[Runner]:
     """This item's attempt, leased and staged; its teardown releases the sandbox."""
     from pytest_ale.run import Attempt
@@ -157,7 +172,7 @@ def ale_run(
         _skip_unless_hosted(request, plan, ale_sandboxes, ale_run_dir)
 
         def attempt() -> Attempt:
-            return Attempt(plan, ale_sandboxes, ale_grader, ale_run_dir)
+            return Attempt(plan, ale_sandboxes, ale_grader, ale_run_dir, ale_gateway)
 
         def recorded(record: Record) -> None:
             _report(item, record, ale_run_dir)
@@ -200,7 +215,7 @@ def _skip_unless_hosted(
     request: pytest.FixtureRequest, plan: Plan, pool: Pool, run_dir: RunDir
 ) -> None:
     """What a provider cannot host is no failure: skipped, recorded, with the reason."""
-    reason = pool.provider.refuses(plan.instance.spec((), {}), trusted=plan.harness.trusted)
+    reason = pool.provider.refuses(plan.spec({}), trusted=plan.harness.trusted)
     if reason is None:
         return
     number = run_dir.next_attempt(plan.place)

@@ -13,8 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pytest_ale.desktop_calls import PREFIX
+
 if TYPE_CHECKING:
+    from pytest_ale.gateway import Tally
+    from pytest_ale.gateway.apis import Api
+    from pytest_ale.program import Closing
     from pytest_ale.recording import RecordingSandbox
+    from pytest_ale.sandbox import Sandbox
+    from pytest_ale.story import Story
     from pytest_ale.trajectory import ToolCall
 
 __all__ = ["Agent", "BadAgent", "Ending", "Harness", "How", "Knob", "Work", "parse_agents"]
@@ -41,6 +48,7 @@ class Agent:
     version: str | None = None
     model: str | None = None
     knobs: Mapping[str, str] = field(default_factory=dict)
+    resolved: str = field(default="", compare=False)  # what `latest` meant when the run began
 
     @property
     def label(self) -> str:
@@ -73,13 +81,27 @@ class Work:
 
     agent: Agent
     sandbox: RecordingSandbox  # each call becomes a step of the trajectory
+    machine: Sandbox  # the same sandbox, where what is done in it is no step
+    story: Story  # of a program that tells itself what it did
     prompt: str
     task: str
     variant: str
     deadline: float  # of time.monotonic()
     log_dir: Path  # raw logs go here, on the host
     env: Mapping[str, str]  # ALE_* variables for the agent's process
+    has_desktop: bool
+    live: Callable[[], None]  # writes the trajectory down as far as it goes
+    scrub: Callable[[bytes], bytes]  # takes known secrets out of what is kept
+    kits: tuple[str, ...] = ()  # where the harness's kits are seen inside, in its own order
+    model_url: str = ""  # of the model gateway, where the harness works; "" where it asks none
+    model_key: str = ""  # good there, for this attempt only
+    tally: Callable[[], Tally] | None = None  # what the gateway has seen of this attempt
+    keys: Mapping[str, str] = field(default_factory=dict)  # the real ones of `Harness.keys`
     solve: Callable[[float], None] | None = None  # only for a harness that is the oracle
+    # What a harness notes on the way.
+    tools: tuple[str, ...] = ()  # that its model must have been offered
+    closing: Closing | None = None
+    last_words: str = ""
 
     @property
     def left(self) -> float:
@@ -95,9 +117,40 @@ class Harness:
     oracle: ClassVar[bool] = False  # runs the task's solve()
     terminal: ClassVar[bool] = False  # needs a person at a terminal
     knobs: ClassVar[Mapping[str, Knob]] = {}
+    api: ClassVar[Api | Literal[""]] = ""  # of the model that it asks, through the gateway
+    # Of one that cannot be pointed at the gateway: the real keys it is given, the hosts it needs.
+    keys: ClassVar[tuple[str, ...]] = ()
+    hosts: ClassVar[tuple[str, ...]] = ()
+    packed: ClassVar[bool] = False  # has kits, which its sandbox must be able to show
+    outside: ClassVar[bool] = False  # works on this machine, and reaches into the sandbox
+    seen: ClassVar[bool] = True  # False: written from documentation and not run here
+
+    @property
+    def pinned(self) -> str:
+        """The version that runs where none is named; "" for one that has no versions."""
+        return ""
+
+    def parts(self, agent: Agent) -> list[str]:
+        """What it needs besides keys, a line each, and whether it is here (`ale agents`)."""
+        return []
 
     def check(self, agent: Agent) -> None:
         """Say before the run what would not work: raise BadAgent."""
+
+    def resolve(self, agent: Agent) -> Agent:
+        """Find out, once for a run, which version a name such as `latest` means."""
+        return agent
+
+    def model_api(self, agent: Agent) -> Api | Literal[""]:
+        """The API of the model that this agent asks, through the gateway; "" for none."""
+        return self.api
+
+    def kits(self, agent: Agent, *, desktop: bool) -> tuple[Path, ...]:
+        """Host folders that are to be seen inside; packed now where they are not yet."""
+        return ()
+
+    def deploy(self, work: Work) -> None:
+        """Make all ready in a staged sandbox, before the agent's time begins; or HarnessFault."""
 
     def version(self, agent: Agent) -> str:
         """The version that runs; ours are those of pytest-ale itself."""
@@ -114,8 +167,17 @@ class Harness:
         """Work until done; a fault of the harness itself is a HarnessFault."""
         raise NotImplementedError
 
+    @property
+    def on_screen(self) -> str:
+        """How the names of its calls begin that use the screen: replay keeps pauses about them."""
+        return PREFIX
+
     def redo(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
-        """Do a recorded tool call again (replay); False for one that changes nothing; or Fault."""
+        """Do a recorded tool call again (replay); False for one that changes nothing; or Fault.
+
+        To its `extra`, replay adds `said`, the text of its result, `result`, what else is noted
+        with that, and `knobs`, the agent's.
+        """
         return sandbox.redo(call.function_name, call.arguments, folder)
 
 

@@ -6,21 +6,30 @@ Knows neither sandboxes nor the grader.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pytest_ale.gateway import Tally
 from pytest_ale.grade import Grade
 from pytest_ale.harness import Ending
+from pytest_ale.kept import Kept
 from pytest_ale.leases import Pool, append_line
 from pytest_ale.plan import Plan
-from pytest_ale.record import Record, RunDir, write_atomically
+from pytest_ale.record import Record, RunDir, write_atomically, write_text
 from pytest_ale.recorder import Recorder
 from pytest_ale.sandbox import RecordFault
+from pytest_ale.secrets import scrub
+from pytest_ale.spending import metrics, spending
 from pytest_ale.text import clean
-from pytest_ale.trajectory import dump
+from pytest_ale.trajectory import FinalMetrics, dump
 from pytest_ale.trees import ALL, files, seal
+
+if TYPE_CHECKING:
+    from pytest_ale.program import Closing
 
 __all__ = ["Journal", "sums"]
 
@@ -37,6 +46,11 @@ class Journal:
         self.record: Record = plan.blank(pool, number, path)
         self.recorder = Recorder(plan.agent.harness, self.record.agent_version, plan.agent.model)
         self.told = ""
+        self.kept = Kept(self.folder / "written")
+        self._metrics: FinalMetrics | None = None
+        self._live = Live()
+        self._leasing = time.time()
+        self._scrub = scrub(*plan.harness.keys)
 
     @property
     def run(self) -> str:
@@ -50,11 +64,6 @@ class Journal:
     def logs(self) -> Path:
         return self.folder / "agent"
 
-    @property
-    def written(self) -> Path:
-        """Where large files that the agent wrote are kept for a replay."""
-        return self.folder / "written"
-
     def open(self) -> None:
         try:
             self.logs.mkdir(parents=True)
@@ -63,6 +72,8 @@ class Journal:
 
     def event(self, phase: str, seconds: float, fault: str) -> None:
         """Note that a phase is over."""
+        if phase == "build":
+            self._leasing = time.time()
         line: dict[str, object] = {"time": datetime.now(UTC).isoformat(), "phase": phase}
         line |= {"seconds": seconds} | ({"fault": clean(fault, 2000)} if fault else {})
         try:
@@ -87,9 +98,10 @@ class Journal:
             raise RecordFault(f"{path} cannot be written: {error.strerror}") from error
 
     def prompt(self, text: str, home: str) -> None:
-        """Note what the agent is told, and in which home: a replay may be in another."""
+        """Note what the agent is told, in which home and with which knobs: a replay needs both."""
         self.told = text
-        self.recorder.user(text, extra={"home": home})
+        knobs = dict(self._plan.agent.knobs)
+        self.recorder.user(text, extra={"home": home} | ({"knobs": knobs} if knobs else {}))
 
     def seal(self, refused: list[str]) -> None:
         """Make the output read-only, and note what is in it and what was not taken out."""
@@ -97,6 +109,26 @@ class Journal:
         seal(self.output)
         shown = tuple(clean(line, 500) for line in refused[:100])
         self.record = replace(self.record, output=found, refused=shown)
+
+    def account(self, tally: Tally | None, closing: Closing | None) -> None:
+        """Note what was used: as the gateway saw it, or else as the program says."""
+        spent = spending(tally, closing)
+        self._metrics = metrics(spent)
+        self.record = replace(
+            self.record,
+            cost_usd=spent.usd,
+            cost_source=spent.source,
+            tokens_in=spent.usage.prompt if spent.usage else None,
+            tokens_out=spent.usage.output if spent.usage else None,
+            tokens_cached=spent.usage.cached if spent.usage else None,
+            requests=tally.usage.requests if tally else None,
+            waited=round(tally.waited, 3) if tally else 0.0,
+            first_request=self._after_lease(tally.first_request if tally else None),
+            models=sorted(tally.models) if tally else [],
+        )
+
+    def _after_lease(self, moment: float | None) -> float | None:
+        return None if moment is None else round(moment - self._leasing, 3)
 
     def settle(self, ending: Ending, grade: Grade, seconds: Mapping[str, float]) -> None:
         """Record an attempt that has a score."""
@@ -137,12 +169,39 @@ class Journal:
             self._save_trajectory()
         self._run_dir.save(self.record, grade, listed=not self._plan.within)
 
+    def live(self) -> None:
+        """Write the trajectory as far as it goes, now and then: what follows may never come."""
+        if self.told and self._live.due(self.recorder.changes):
+            with self._live:
+                self._save_trajectory()
+
     def _save_trajectory(self) -> None:
         path = self.folder / "trajectory.json"
         try:
-            path.write_text(dump(self.recorder.finish()), encoding="utf-8")
+            write_text(path, self._scrub.text(dump(self.recorder.finish(self._metrics))))
         except OSError as error:
             raise RecordFault(f"{path} cannot be written: {error.strerror}") from error
+
+
+class Live:
+    """When to write a growing document again: about once in two seconds, and in no more than a
+    twentieth of the time, however long writing it takes."""
+
+    def __init__(self) -> None:
+        self._next = self._began = 0.0
+        self._written = 0
+        self._wanted = 0
+
+    def due(self, changes: int) -> bool:
+        self._wanted = changes
+        return changes != self._written and time.monotonic() >= self._next
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self._written, self._next = self._wanted, now + max(2.0, 20 * (now - self._began))
 
 
 def sums(folder: Path) -> dict[str, str]:

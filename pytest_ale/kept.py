@@ -20,7 +20,13 @@ __all__ = ["Kept", "restored"]
 INLINE = 50_000  # bytes of a content kept in the step itself; more goes to a file beside it
 PICTURES = 500  # screenshots kept of one attempt
 PICTURE_BYTES = 200 << 20  # that they may have in all
-PNG = b"\x89PNG\r\n\x1a\n"
+# How a file of each kind begins, and how its name ends.
+PICTURE_KINDS = {
+    "image/png": (b"\x89PNG\r\n\x1a\n", ".png"),
+    "image/jpeg": (b"\xff\xd8\xff", ".jpg"),
+    "image/gif": (b"GIF8", ".gif"),
+    "image/webp": (b"RIFF", ".webp"),
+}
 
 
 class Kept:
@@ -44,19 +50,24 @@ class Kept:
             return {"base64": base64.b64encode(raw).decode()}
 
     def screenshot(self, png: bytes) -> str:
+        """Keep what the screen showed; see `picture`."""
+        return self.picture(png, "image/png")
+
+    def picture(self, data: bytes, media_type: str) -> str:
         """Keep a picture; return its file below the attempt's folder, or "" where it is not kept.
 
         What equals the picture before it is that picture's file.
         """
+        start, ending = PICTURE_KINDS.get(media_type, (b"", ""))
         with self._lock:
-            digest = hashlib.sha256(png).digest()
+            digest = hashlib.sha256(data).digest()
             if digest == self._last[0]:
                 return self._last[1]
-            if not png.startswith(PNG) or not self._has_room(png):
+            if not ending or not data.startswith(start) or not self._has_room(data):
                 return ""
             self._count += 1
-            self._bytes += len(png)
-            self._last = digest, _stored(self._screenshots / f"{self._count:04}.png", png)
+            self._bytes += len(data)
+            self._last = digest, _stored(self._screenshots / f"{self._count:04}{ending}", data)
             return self._last[1]
 
     def _has_room(self, png: bytes) -> bool:

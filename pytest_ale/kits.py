@@ -21,12 +21,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pytest_ale.sandbox import ProviderFault
 
-__all__ = ["Kit", "bridge_kit", "cache", "libraries_kit", "pack"]
+__all__ = ["Kit", "Packed", "bridge_kit", "cache", "held", "libraries_kit", "machine_of", "pack"]
 
 BRIDGE = Path(__file__).with_name("bridge")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
@@ -75,6 +77,8 @@ MANYLINUX = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 PIP_SECONDS = 300
 WAIT_SECONDS = 900
 
+_held: ContextVar[tuple[int, ...]] = ContextVar("_held", default=())
+
 
 # Any kit.
 
@@ -89,6 +93,34 @@ class Kit:
 
     def __str__(self) -> str:
         return f"{self.name}-{self.version}-{self.platform}"
+
+
+class Packed(Protocol):
+    """A program that can be packed in versions, whoever fetches it (npm.py is one)."""
+
+    @property
+    def version(self) -> str:
+        """The one that was tried, and is meant where none is named."""
+        ...
+
+    @property
+    def by(self) -> str:
+        """What fetches it, for people."""
+        ...
+
+    def resolve(self, asked: str) -> str:
+        """Which version a name such as `latest` means now; HarnessFault where there is none."""
+        ...
+
+    def kit_of(self, version: str) -> Path:
+        """Where a version's kit lies; packed now if it was not before."""
+        ...
+
+    def is_here(self, version: str) -> bool: ...
+
+    def command(self, kit: str) -> list[str]:
+        """Start of a command that runs it, where its kit is seen at this path."""
+        ...
 
 
 def cache() -> Path:
@@ -136,9 +168,20 @@ def _alone(lock: Path) -> Iterator[None]:
         deadline = time.monotonic() + WAIT_SECONDS
         while not _locked(file.fileno()):
             if time.monotonic() > deadline:
-                raise ProviderFault(f"another process has held {lock} for {WAIT_SECONDS} s")
+                raise ProviderFault(
+                    f"another process has held {lock} for {WAIT_SECONDS} s; `fuser {lock}` names it"
+                )
             time.sleep(0.05)
-        yield
+        token = _held.set((*_held.get(), file.fileno()))
+        try:
+            yield
+        finally:
+            _held.reset(token)
+
+
+def held() -> tuple[int, ...]:
+    """Locks for `fill` to pass to its children: one that outlives us still writes to the kit."""
+    return _held.get()
 
 
 def _locked(fd: int) -> bool:
@@ -168,7 +211,7 @@ def _digest(*parts: bytes) -> str:
 
 def bridge_kit(machine: str = "") -> Path:
     """Pack the bridge: `python3 KIT/run.py desktop|machine|desk`, on any Python of PYTHONS."""
-    machine = _machine(machine)
+    machine = machine_of(machine)
     sources = sorted(BRIDGE.glob("*.py"))
     texts = [part for path in sources for part in (path.name.encode(), path.read_bytes())]
     version = _digest(*texts, libraries(machine).version.encode())
@@ -182,11 +225,12 @@ def libraries(machine: str) -> Kit:
 
 def libraries_kit(machine: str = "") -> Path:
     """Pack what the bridge imports; apart, for it changes less often than the bridge."""
-    machine = _machine(machine)
+    machine = machine_of(machine)
     return pack(libraries(machine), lambda to: _fill_libraries(to, machine))
 
 
-def _machine(given: str) -> str:
+def machine_of(given: str) -> str:
+    """Say which kind of machine is meant; "" is this one's."""
     name = given or platform.machine()
     if name.lower() not in MACHINES:
         raise ProviderFault(f"no kit for machines of kind {name!r}: one of {', '.join(MACHINES)}")
@@ -233,7 +277,13 @@ def _install(installer: Sequence[str], to: Path, pins: Sequence[str], python: st
     try:
         # In `to`: pip would be imported from the current folder first.
         subprocess.run(
-            command, cwd=to, env=env, check=True, timeout=PIP_SECONDS, capture_output=True
+            command,
+            cwd=to,
+            env=env,
+            check=True,
+            timeout=PIP_SECONDS,
+            capture_output=True,
+            pass_fds=held(),
         )
     except subprocess.TimeoutExpired as error:
         raise _not_fetched(python, f"no end after {PIP_SECONDS} s") from error

@@ -5,21 +5,77 @@ Imported only where there is a task or a setting that is not a default.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
+from pytest_ale import scratch
+from pytest_ale.gateway import Config, Gateway, upstreams
+from pytest_ale.gateway.apis import KEYS
 from pytest_ale.harness import Agent, parse_agents
+from pytest_ale.prices import prices_spec
 from pytest_ale.registry import PROVIDERS, fill, harness_named
+from pytest_ale.sandbox import Fault
+from pytest_ale.secrets import secrets
 from pytest_ale.settings import Settings
 
-__all__ = ["agents_of", "check_provider", "resumed"]
+__all__ = ["agents_of", "check_keys", "check_provider", "make_gateway", "resumed"]
+
+GATEWAY = ("aiohttp", "genai_prices")  # what it imports, in a process of its own
 
 
-def agents_of(hook: object, settings: Settings) -> list[Agent]:
-    """The agents of a run; LookupError or ValueError says what is wrong with them."""
+def agents_of(
+    hook: object, settings: Settings, versions: Mapping[str, str] | None = None
+) -> list[Agent]:
+    """The agents of a run; LookupError or ValueError says what is wrong with them.
+
+    `versions` are what the controller found that names such as `latest` mean.
+    """
     fill(hook)
     if settings.controls and "agent" in settings.sources:
         raise ValueError("--ale-controls examines tasks, not agents: leave out --ale-agent")
-    return parse_agents(settings.agent, settings.knob, harness_named)
+    agents = parse_agents(settings.agent, settings.knob, harness_named)
+    if versions is not None:
+        return [replace(agent, resolved=versions.get(agent.label, "")) for agent in agents]
+    try:
+        return [harness_named(agent.harness).resolve(agent) for agent in agents]
+    except Fault as fault:
+        raise ValueError(str(fault)) from None
+
+
+def check_keys(settings: Settings, agents: list[Agent], environ: Mapping[str, str]) -> None:
+    """Say before anything is leased which key an agent lacks; ValueError."""
+    known = upstreams(environ, settings.base_url or "")
+    for agent in agents:
+        harness = harness_named(agent.harness)
+        if harness.model_api(agent) and not all(map(find_spec, GATEWAY)):
+            need = "pip install 'pytest-ale[gateway]'"
+            raise ValueError(f"agent {agent.label} asks its model through a gateway: {need}")
+        missing = [name for name in harness.keys if not environ.get(name)]
+        instead = ""
+        if (api := harness.model_api(agent)) and not known[api].key and not settings.base_url:
+            missing.append(" or ".join(KEYS[api]))
+            instead = ", or --ale-base-url=URL of a server that wants no key"
+        if missing:
+            needs = " and ".join(missing)
+            raise ValueError(f"agent {agent.label} needs {needs} in the environment{instead}")
+
+
+def make_gateway(settings: Settings, agents: list[Agent]) -> Gateway | None:
+    """The model gateway that a run's agents need, not yet started."""
+    if not any(harness_named(agent.harness).model_api(agent) for agent in agents):
+        return None
+    price, prices = prices_spec(settings)
+    config = Config(
+        upstreams=upstreams(os.environ, settings.base_url or ""),
+        price=price,
+        prices=prices,
+        run_usd=settings.run_max_usd,
+        secrets=tuple(secrets(os.environ).values()),
+    )
+    return Gateway(config, scratch.make("gateway") / "sockets")
 
 
 def check_provider(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from pytest_ale.sandbox import Fault, Provider, ProviderFault, RecordFault, Sandbox, SandboxSpec
+from pytest_ale.secrets import scrub
 
 __all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "Reaped", "ledgers", "reap"]
 
@@ -140,7 +141,7 @@ class Ledger:
 
 def append_line(path: Path, line: Mapping[str, object]) -> None:
     """Add one JSON line in a single write, so that many processes may share the file."""
-    data = json.dumps(line).encode() + b"\n"
+    data = scrub()(json.dumps(line).encode()) + b"\n"
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX)

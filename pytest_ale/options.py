@@ -6,6 +6,7 @@ Knows neither pytest nor where a value comes from.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ class Option:
     repeatable: bool = False
     flag: bool = False
     takes: str = ""  # what is allowed, for the error message
+    told: Callable[[object], str] = repr  # how a wrong value is shown
 
     @property
     def key(self) -> str:
@@ -45,7 +47,7 @@ def _whole(least: int) -> Callable[[str], int]:
     return parse
 
 
-def _seconds(text: str) -> float:
+def _above_0(text: str) -> float:
     number = float(text)
     if not (math.isfinite(number) and number > 0):
         raise ValueError(text)
@@ -63,6 +65,24 @@ def _text(text: str) -> str:
     if not text.strip():
         raise ValueError(text)
     return text
+
+
+def _url(text: str) -> str:
+    """A server's address: it is shown and recorded, so that it may carry nobody's password."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(text)
+    parts.port  # noqa: B018  # raises where it is no number
+    plain = re.fullmatch(r"https?://[^\s@?#]+", text)
+    if not (plain and parts.hostname):
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
+def _without_secrets(value: object) -> str:
+    """A wrong address without what may be a password: all before its last @ and after a ?."""
+    hidden = re.sub(r"^(\w+://)?.*@", r"\1***@", str(value), flags=re.DOTALL)
+    return repr(re.sub(r"([?#]).*", r"\1***", hidden, flags=re.DOTALL))
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:
@@ -167,7 +187,7 @@ OPTIONS: tuple[Option, ...] = (
         "timeout",
         "Seconds an agent may work, instead of each card's",
         None,
-        _seconds,
+        _above_0,
         metavar="S",
         takes="a number of seconds above 0",
     ),
@@ -175,7 +195,7 @@ OPTIONS: tuple[Option, ...] = (
         "grade-timeout",
         "Seconds a grader may take",
         600.0,
-        _seconds,
+        _above_0,
         metavar="S",
         takes="a number of seconds above 0",
     ),
@@ -183,7 +203,7 @@ OPTIONS: tuple[Option, ...] = (
         "phase-timeout",
         "Seconds each other phase of an attempt may take",
         300.0,
-        _seconds,
+        _above_0,
         metavar="S",
         takes="a number of seconds above 0",
     ),
@@ -195,6 +215,63 @@ OPTIONS: tuple[Option, ...] = (
         _whole(0),
         metavar="N",
         takes="a whole number of at least 0",
+    ),
+    Option(
+        "base-url",
+        "Where requests to models go, instead of each maker's own server",
+        None,
+        _url,
+        metavar="URL",
+        takes="an http or https URL without a password, query or fragment",
+        told=_without_secrets,
+    ),
+    Option(
+        "max-usd",
+        "Dollars an attempt may cost",
+        None,
+        _above_0,
+        metavar="X",
+        takes="a number of dollars above 0",
+    ),
+    Option(
+        "max-tokens",
+        "Tokens an attempt may use, read and written",
+        None,
+        _whole(1),
+        metavar="N",
+        takes="a whole number of at least 1",
+    ),
+    Option(
+        "max-turns",
+        "Answers of a model that an attempt may have",
+        None,
+        _whole(1),
+        metavar="N",
+        takes="a whole number of at least 1",
+    ),
+    Option(
+        "run-max-usd",
+        "Dollars the whole run may cost",
+        None,
+        _above_0,
+        metavar="X",
+        takes="a number of dollars above 0",
+    ),
+    Option(
+        "prices",
+        "File with prices of models, before those that are built in",
+        None,
+        _text,
+        metavar="FILE",
+        takes="a file's path",
+    ),
+    Option(
+        "dry-run",
+        "Say what the run may cost at most, and end",
+        False,
+        _truth,
+        flag=True,
+        takes="yes or no",
     ),
     Option(
         "dir",

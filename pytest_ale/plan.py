@@ -5,12 +5,16 @@ Knows nothing of pytest items or sandboxes at work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+from pytest_ale.gateway.limits import Limits as Budget
 from pytest_ale.harness import Agent, Harness
 from pytest_ale.leases import Pool
 from pytest_ale.record import Record
+from pytest_ale.sandbox import SandboxSpec
 from pytest_ale.settings import Settings
 from pytest_ale.task import Instance, fingerprint
 
@@ -25,6 +29,7 @@ class Limits:
     grade: float
     phase: float
     pass_at: float
+    model: Budget = field(default_factory=Budget)  # what it may use of its model
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,23 @@ class Plan:
     def place(self) -> str:
         """Where attempts at it are kept, below the run directory."""
         return self.within or f"{self.instance.id}/{self.agent.slug}/trial-{self.trial}"
+
+    def spec(
+        self,
+        labels: Mapping[str, str],
+        kits: tuple[Path, ...] | None = None,
+        sockets: Mapping[int, Path] | None = None,
+    ) -> SandboxSpec:
+        """The sandbox of its agent; without kits and sockets, what is to be asked of a provider
+        before any is made."""
+        spec, harness = self.instance.spec((), labels), self.harness
+        if kits is None:
+            kits = (Path("kit"),) if harness.packed else ()
+        if sockets is None:
+            asks = harness.model_api(self.agent) and not harness.outside
+            sockets = {1: Path("socket")} if asks else {}
+        network = widened(spec.network, harness.hosts)
+        return replace(spec, kits=kits, sockets=sockets, network=network)
 
     def keeps(self, record: Record) -> bool:
         """Is the sandbox of an attempt that ended like this to be kept?"""
@@ -89,6 +111,7 @@ def make_plan(
         grade=settings.grade_timeout,
         phase=settings.phase_timeout,
         pass_at=card.pass_at if settings.pass_at is None else settings.pass_at,
+        model=Budget(turns=settings.max_turns, tokens=settings.max_tokens, usd=settings.max_usd),
     )
     identity = fingerprint(
         instance.task.id,  # its inputs are built from it: a copy elsewhere is another task
@@ -101,3 +124,10 @@ def make_plan(
         limits,
     )
     return Plan(instance, agent, harness, limits, identity, trial, settings.keep)
+
+
+def widened(network: str | tuple[str, ...], hosts: tuple[str, ...]) -> str | tuple[str, ...]:
+    """A card's network, with the hosts of an agent that cannot be pointed at the gateway."""
+    if not hosts or network == "open":
+        return network
+    return (*(network if isinstance(network, tuple) else ()), *hosts)

@@ -7,11 +7,12 @@ task needs is imported when the first task folder is found (benchmarks/startup.p
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from os.path import exists
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +21,7 @@ from pytest_ale.fixtures import (
     ale_agent,
     ale_agents,
     ale_controls,
+    ale_gateway,
     ale_grader,
     ale_output,
     ale_prompt,
@@ -31,15 +33,35 @@ from pytest_ale.fixtures import (
 )
 from pytest_ale.options import OPTIONS
 from pytest_ale.report.session import Reporting
-from pytest_ale.session import AGENTS, CARDS, DONE, RUN, SETTINGS, heed_sigterm, own_properties
+from pytest_ale.session import (
+    AGENTS,
+    CARDS,
+    DONE,
+    GATEWAY,
+    RUN,
+    SETTINGS,
+    heed_sigterm,
+    own_properties,
+)
 from pytest_ale.settings import BadSetting, Settings, new_run_id, read_settings
 from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
-from pytest_ale.wire import Wire, from_controller, is_worker, refuse, runs_workers
+from pytest_ale.wire import (
+    Wire,
+    from_controller,
+    is_worker,
+    refuse,
+    runs_workers,
+    without_workers,
+)
+
+if TYPE_CHECKING:
+    from pytest_ale.harness import Agent
 
 __all__ = [
     "ale_agent",
     "ale_agents",
     "ale_controls",
+    "ale_gateway",
     "ale_grader",
     "ale_output",
     "ale_prompt",
@@ -51,6 +73,8 @@ __all__ = [
 ]
 
 # Options and registration.
+
+HARNESSES = ("oracle", "nop", "script", "replay", "human", "codex", "claude_code", "gemini_cli")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,19 +106,22 @@ def pytest_ale_providers(register: object) -> None:
 
 
 def pytest_ale_harnesses(register: object) -> None:
-    for name in ("oracle", "nop", "replay", "script", "human"):
-        register(name, f"pytest_ale.harnesses.{name}:{name.title()}")  # type: ignore[operator]
+    for name in HARNESSES:
+        target = f"pytest_ale.harnesses.{name}:{name.title().replace('_', '')}"
+        register(name, target)  # type: ignore[operator]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     settings = _read(config)
     config.stash[SETTINGS] = settings
+    if settings.dry_run:
+        without_workers(config)
     for marker in _markers():
         config.addinivalue_line("markers", marker)
     if settings.sources:
         _check_settings(config, settings)
     _choose_run(config, settings)
-    wire = Wire(lambda: _decided(config), lambda report: _lost(config, report))
+    wire = Wire(partial(_decided, config), partial(_lost, config), partial(_collected, config))
     config.pluginmanager.register(wire, "ale-wire")
     config.add_cleanup(progress.show(partial(_say, config)))
     if not is_worker(config):
@@ -131,11 +158,16 @@ def _markers() -> Generator[str]:
 
 def _check_settings(config: pytest.Config, settings: Settings) -> None:
     """Say at once what could not work later; defaults need no check, and no imports for it."""
-    from pytest_ale.launch import agents_of, check_provider
+    from pytest_ale.ceiling import check_prices
+    from pytest_ale.launch import agents_of, check_keys, check_provider
 
     try:
-        config.stash[AGENTS] = agents_of(config.hook, settings)
+        agents = agents_of(config.hook, settings, _versions(config))
+        config.stash[AGENTS] = agents
         check_provider(settings)
+        if not (is_worker(config) or config.option.collectonly or settings.dry_run):
+            check_keys(settings, agents, os.environ)
+        check_prices(settings, agents)
     except (LookupError, ValueError) as error:
         raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
     if runs_workers(config) and any(agent.harness == "human" for agent in config.stash[AGENTS]):
@@ -160,14 +192,66 @@ def _choose_run(config: pytest.Config, settings: Settings) -> None:
 
 
 def _decided(config: pytest.Config) -> dict[str, object]:
-    done = config.stash[DONE]
-    return {"run": str(config.stash[RUN]), "done": None if done is None else sorted(done)}
+    done, gateway = config.stash[DONE], gateway_of(config)
+    agents: list[Agent] = config.stash.get(AGENTS, [])
+    return {
+        "run": str(config.stash[RUN]),
+        "done": None if done is None else sorted(done),
+        "versions": {agent.label: agent.resolved for agent in agents},
+        "gateway": str(gateway) if gateway else "",
+    }
+
+
+def _versions(config: pytest.Config) -> Mapping[str, str] | None:
+    """What the controller found, in a worker; None elsewhere."""
+    told: Mapping[str, str] | None = from_controller(config).get("versions")
+    return told
+
+
+def gateway_of(config: pytest.Config) -> Path | None:
+    """Where the model gateway of the run is reached; started now where it is not yet."""
+    if GATEWAY not in config.stash:
+        if is_worker(config):
+            told = from_controller(config)["gateway"]
+            config.stash[GATEWAY] = Path(told) if told else None
+        else:
+            config.stash[GATEWAY] = _start_gateway(config)
+    return config.stash[GATEWAY]
+
+
+def _start_gateway(config: pytest.Config) -> Path | None:
+    if config.option.collectonly or AGENTS not in config.stash:
+        return None
+    from pytest_ale.channels.tree import remove
+    from pytest_ale.launch import make_gateway
+    from pytest_ale.sandbox import Fault
+
+    gateway = make_gateway(config.stash[SETTINGS], config.stash[AGENTS])
+    if gateway is None:
+        return None
+    try:
+        gateway.start()
+    except Fault as fault:
+        raise pytest.UsageError(f"pytest-ale: {fault}") from None
+    config.add_cleanup(partial(remove, gateway.control.parent.parent))
+    config.add_cleanup(gateway.close)
+    return gateway.control
 
 
 def _lost(config: pytest.Config, report: pytest.TestReport) -> None:
     from pytest_ale.lost import tell_lost
 
     tell_lost(config, report)
+
+
+def _collected(config: pytest.Config, ids: Sequence[str]) -> list[str]:
+    """A controller collects nothing: what the run may cost is told by what a worker collected."""
+    if AGENTS not in config.stash:  # no setting but defaults: nobody costs anything
+        return []
+    from pytest_ale.ceiling import of_ids
+    from pytest_ale.index import CardIndex
+
+    return of_ids(config, ids, CardIndex(_cache_file(config)))
 
 
 # Collection.
@@ -198,7 +282,7 @@ def _first_task(config: pytest.Config) -> None:
     from pytest_ale.launch import agents_of
 
     if AGENTS not in config.stash:
-        config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS])
+        config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS], _versions(config))
     config.stash[CARDS] = CardIndex(_cache_file(config))
 
 
@@ -227,6 +311,24 @@ def pytest_collection_modifyitems(
         return
     if gone:
         config.hook.pytest_deselected(items=gone)
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> list[str]:
+    """Say what the run may cost before it begins; workers have no terminal to say it on."""
+    if AGENTS not in config.stash:
+        return []
+    from pytest_ale.ceiling import of_items
+
+    return of_items(config, items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """A dry run ends here; what could not be collected ends it as it would any run."""
+    refused = session.testsfailed and not session.config.option.continue_on_collection_errors
+    return True if session.config.stash[SETTINGS].dry_run and not refused else None
 
 
 # Reports.

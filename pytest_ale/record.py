@@ -17,6 +17,7 @@ from typing import Literal
 from pytest_ale.grade import CheckResult, Grade
 from pytest_ale.leases import Ledger, append_line, read_lines
 from pytest_ale.sandbox import RecordFault
+from pytest_ale.secrets import scrub
 from pytest_ale.settings import Settings
 from pytest_ale.text import clean, one_line
 
@@ -63,6 +64,12 @@ class Record:
     cost_usd: float | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+    tokens_cached: int | None = None  # of those that went in
+    cost_source: str = ""  # who says what it cost: a price list, or the agent's program
+    requests: int | None = None  # to the model
+    models: list[str] = field(default_factory=list)  # that answered
+    first_request: float | None = None  # seconds from when a sandbox was asked for
+    waited: float = 0.0  # seconds, for the model server's rate limits
     output: dict[str, str] = field(default_factory=dict)  # file -> sha256
     refused: tuple[str, ...] = ()  # what was not taken out of the sandbox
     isolation: str = ""
@@ -223,9 +230,14 @@ def read_lines_of(path: Path) -> list[dict[str, object]]:
 
 def write_atomically(path: Path, value: object) -> None:
     """Write JSON under another name and rename: a reader sees all of it or none."""
+    write_text(path, scrub().text(json.dumps(value, indent=1)) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text under another name and rename it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(json.dumps(value, indent=1) + "\n")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)

@@ -39,7 +39,14 @@ class Recorder:
         self._session_id = session_id
         self._steps: list[Step] = []
         self._call_ids: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._told: list[dict[str, object]] = []  # of which the steps were made
+        self._subagents: dict[str, Recorder] = {}
+        self.changes = 0
+
+    @property
+    def empty(self) -> bool:
+        return not self._steps
 
     def user(self, message: str | Sequence[ContentPart], **more: object) -> int:
         """Append what the agent was told; `more` are other fields of Step. Return the step's id."""
@@ -94,12 +101,44 @@ class Recorder:
             self._append_locked(fields)
         return call_id
 
+    def amend(
+        self,
+        number: int,
+        more: Mapping[str, object],
+        *,
+        tool_calls: Sequence[object] = (),
+        results: Sequence[object] = (),
+    ) -> None:
+        """Say more of a step: its fields anew, or further calls and results."""
+        with self._lock:
+            fields = dict(self._told[number - 1]) | {
+                name: _recordable(v) for name, v in more.items()
+            }
+            if tool_calls:
+                fields["tool_calls"] = [*_listed(fields.get("tool_calls")), *_plain(tool_calls)]
+            if results:
+                known = fields.get("observation")
+                before = _listed(known.get("results")) if isinstance(known, dict) else []
+                fields["observation"] = {"results": [*before, *_plain(results)]}
+            self._keep(number, fields)
+
+    def subagent(self, name: str, trajectory_id: str, model: str | None = None) -> Recorder:
+        """Record what a sub-agent does; it is embedded when it has a step."""
+        with self._lock:
+            agent = Recorder(name, self._agent.version, model, self._session_id)
+            return self._subagents.setdefault(trajectory_id, agent)
+
     def finish(
         self, metrics: FinalMetrics | None = None, *, notes: str | None = None
     ) -> Trajectory:
         """Return what was recorded so far; the recorder stays open."""
         with self._lock:
             steps = tuple(self._steps)
+            below = tuple(
+                known.finish().model_copy(update={"trajectory_id": name})
+                for name, known in self._subagents.items()
+                if not known.empty
+            )
         if not steps:
             raise ValueError("nothing was recorded; a trajectory has at least one step")
         final = (metrics or FinalMetrics()).model_copy(update={"total_steps": len(steps)})
@@ -109,6 +148,7 @@ class Recorder:
             session_id=self._session_id,
             notes=notes,
             final_metrics=final,
+            subagent_trajectories=below or None,
         )
 
     def _append(self, fields: Mapping[str, object]) -> int:
@@ -119,10 +159,15 @@ class Recorder:
         number = len(self._steps) + 1
         plain = {key: _recordable(value) for key, value in fields.items()}
         plain |= {"step_id": number, "timestamp": _stamp(fields.get("timestamp"))}
-        step = Step.model_validate(plain)
-        self._steps.append(step)
-        self._call_ids.update(call.tool_call_id for call in step.tool_calls or ())
+        self._keep(number, plain)
         return number
+
+    def _keep(self, number: int, fields: dict[str, object]) -> None:
+        step = Step.model_validate(fields)  # first: what is not valid leaves all as it was
+        self._steps[number - 1 : number] = [step]
+        self._told[number - 1 : number] = [fields]
+        self._call_ids.update(call.tool_call_id for call in step.tool_calls or ())
+        self.changes += 1
 
     def _free_call_id(self) -> str:
         numbers = itertools.count(len(self._call_ids) + 1)
@@ -141,6 +186,14 @@ def _stamp(when: object) -> str:
     moment = when if isinstance(when, datetime) else datetime.now(UTC)
     utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _listed(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _plain(values: Sequence[object]) -> list[object]:
+    return [_recordable(value) for value in values]
 
 
 def _recordable(value: object, depth: int = 0) -> object:

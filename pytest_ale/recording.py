@@ -6,7 +6,7 @@ Knows no harness; `redo` does a recorded step again.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_ale.desktop_calls import PREFIX
@@ -28,12 +28,12 @@ REDONE: dict[str, tuple[set[str], set[str]]] = {
 
 
 class RecordingSandbox:
-    """Wraps a sandbox for one attempt; `written` is where large written files are stored."""
+    """Wraps a sandbox for one attempt; what is too large for its trajectory is `kept`."""
 
-    def __init__(self, sandbox: Sandbox, recorder: Recorder, written: Path) -> None:
+    def __init__(self, sandbox: Sandbox, recorder: Recorder, kept: Kept) -> None:
         self._sandbox = sandbox
         self._recorder = recorder
-        self._kept = Kept(written)
+        self._kept = kept
         self._desktop = RecordingDesktop(sandbox, recorder, self._kept)
         self.inputs = sandbox.inputs
         self.output = sandbox.output
@@ -80,6 +80,19 @@ class RecordingSandbox:
                 "exec", arguments, told, started=started, seconds=seconds, extra=extra
             )
         return result
+
+    def stream(
+        self,
+        command: Sequence[str],
+        told: Callable[[str, bytes], None],
+        *,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> int:
+        """Not recorded: a program that is watched so tells its story itself."""
+        return self._sandbox.stream(command, told, timeout=timeout, env=env, stdin=stdin, tick=tick)
 
     def interact(self, command: Sequence[str], *, terminal: int) -> int:
         status = self._sandbox.interact(command, terminal=terminal)

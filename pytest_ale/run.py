@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from pytest_ale.gateway import Control
 from pytest_ale.grade import Grade
 from pytest_ale.grading import Grader
 from pytest_ale.harness import Ending
@@ -33,10 +34,17 @@ MARGIN = 5.0
 class Attempt:
     """One try at an instance: `prepare`, `perform`, and `release` whatever happened."""
 
-    def __init__(self, plan: Plan, pool: Pool, grader: Grader, run_dir: RunDir) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pool: Pool,
+        grader: Grader,
+        run_dir: RunDir,
+        gateway: Control | None = None,
+    ) -> None:
         self.plan = plan
         self.journal = Journal(plan, pool, run_dir)
-        self.steps = Steps(plan, pool, grader, self.journal)
+        self.steps = Steps(plan, pool, grader, self.journal, gateway)
         self.phases = Phases(self.journal.event)
 
     def prepare(self) -> None:

@@ -21,7 +21,7 @@ Knows nothing of pytest, tasks or agents.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -245,6 +245,23 @@ class Sandbox(Protocol):
         check: bool = False,
     ) -> ExecResult:
         """Run a command (a string goes through /bin/sh) and wait for it."""
+        ...
+
+    def stream(
+        self,
+        command: Sequence[str],
+        told: Callable[[str, bytes], None],
+        *,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> int:
+        """Run a command and hand on what it writes as it comes, `told("stdout"|"stderr", data)`.
+
+        `tick` is called about once a second. What either of them raises ends the command, with
+        its process group, and is raised again.
+        """
         ...
 
     def interact(self, command: Sequence[str], *, terminal: int) -> int:

@@ -16,12 +16,23 @@ if TYPE_CHECKING:
     from pytest_ale.index import CardIndex
     from pytest_ale.settings import Settings
 
-__all__ = ["AGENTS", "CARDS", "DONE", "RUN", "SETTINGS", "heed_sigterm", "own_properties"]
+__all__ = [
+    "AGENTS",
+    "CARDS",
+    "DONE",
+    "GATEWAY",
+    "RUN",
+    "SETTINGS",
+    "heed_sigterm",
+    "own_properties",
+]
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 AGENTS: pytest.StashKey[list[Agent]] = pytest.StashKey()  # from the first task folder on
 CARDS: pytest.StashKey[CardIndex] = pytest.StashKey()  # from the first task folder on
 RUN: pytest.StashKey[Path] = pytest.StashKey()  # the run directory, which may not exist yet
+# Where workers reach the model gateway of the run; None where no agent needs one.
+GATEWAY: pytest.StashKey[Path | None] = pytest.StashKey()
 # Identities that have a score already; None when nothing is resumed.
 DONE: pytest.StashKey[frozenset[str] | None] = pytest.StashKey()
 

@@ -40,6 +40,13 @@ class Settings:
     phase_timeout: float
     prompt_suffix: str
     retries: int
+    base_url: str | None
+    max_usd: float | None
+    max_tokens: int | None
+    max_turns: int | None
+    run_max_usd: float | None
+    prices: str | None
+    dry_run: bool
     dir: str
     resume: str | None
     controls: bool
@@ -56,6 +63,10 @@ class Settings:
     @property
     def tasks_file(self) -> Path | None:
         return self._base("tasks") / self.tasks if self.tasks else None
+
+    @property
+    def prices_file(self) -> Path | None:
+        return self._base("prices") / self.prices if self.prices else None
 
     def _base(self, name: str) -> Path:
         """Paths start at the root directory, or where the user stands if the user gave them."""
@@ -126,7 +137,7 @@ def _parse(each: Option, raw: object, where: str) -> Value:
     except UnicodeEncodeError:
         raise BadSetting(f"{where}: {raw!a} is not UTF-8 text") from None
     except ValueError:
-        raise BadSetting(f"{where}: {raw!r} is not {each.takes}") from None
+        raise BadSetting(f"{where}: {each.told(raw)} is not {each.takes}") from None
 
 
 def _refuse_bytes(raw: object) -> None:

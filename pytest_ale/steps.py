@@ -5,6 +5,7 @@ Knows nothing of pytest or of what is written down about them.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import get_args
 
 from pytest_ale import scratch
+from pytest_ale.access import Access
+from pytest_ale.gateway import Control, Tally, Terms
 from pytest_ale.grade import Grade
 from pytest_ale.grading import Built, Grader
 from pytest_ale.harness import Ending, How, Work
@@ -26,24 +29,39 @@ from pytest_ale.sandbox import (
     Sandbox,
     SandboxError,
     SandboxLost,
+    SandboxSpec,
 )
+from pytest_ale.secrets import cleanse, scrub
+from pytest_ale.story import Story
 from pytest_ale.task import render
 from pytest_ale.text import shown
 from pytest_ale.trees import remove
+from pytest_ale.verdict import judged
 
 __all__ = ["Steps"]
 
+KITS = "/opt/ale"  # where a provider shows kits, each by its name
 SHOTS = ".ale/screenshots"  # where the bridge keeps what it showed, in the agent's home
 
 
 class Steps:
     """One attempt's sandbox, inputs and leases."""
 
-    def __init__(self, plan: Plan, pool: Pool, grader: Grader, journal: Journal) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pool: Pool,
+        grader: Grader,
+        journal: Journal,
+        gateway: Control | None = None,
+    ) -> None:
         self._plan = plan
         self._pool = pool
         self._grader = grader
         self._journal = journal
+        self._gateway = gateway
+        self._access: Access | None = None
+        self._work: Work | None = None
         self._workspace = scratch.make("built")
         self._lease: Lease | None = None
         self._leases: list[str] = []  # the agent's first, then a verifier's
@@ -57,8 +75,18 @@ class Steps:
             raise GraderFault(f"{instance.task.id}: main.py has no solve(); the oracle needs it")
 
     def lease(self) -> None:
-        self._lease = self._new_lease("")
+        """Kits are packed now at the latest, by whoever is first: never in an agent's time."""
+        plan, harness = self._plan, self._plan.harness
+        desktop = plan.instance.task.card.environment.desktop
+        kits = harness.kits(plan.agent, desktop=desktop)
+        if harness.model_api(plan.agent):
+            folder = self._journal.folder / "model"
+            terms = Terms(folder=folder, limits=plan.limits.model, tcp=harness.outside)
+            self._access = Access.open(self._gateway, plan.agent.harness, terms)
+        sockets = self._access.sockets if self._access and not harness.outside else {}
+        self._lease = self._new_lease(plan.spec(self._labels(), kits, sockets))
         self._journal.leased(self._lease.id, self.sandbox.about)
+        self._work = self._new_work(tuple(f"{KITS}/{kit.name}" for kit in kits))
 
     def stage(self) -> None:
         sandbox, instance = self.sandbox, self._plan.instance
@@ -71,36 +99,61 @@ class Steps:
         self._journal.prompt(prompt, sandbox.home)
         if "setup" in self.built.functions:
             self._grader.setup(instance, sandbox)
+        self.work.prompt = prompt
+        self._plan.harness.deploy(self.work)
 
     def run(self) -> Ending:
         """Let the harness work until it is done; its own failings are endings, not faults."""
-        work = self._work()
+        work, harness = self.work, self._plan.harness
+        work.deadline = time.monotonic() + self._plan.limits.agent
         try:
-            ending = self._plan.harness.run(work)
+            ending = harness.run(work)
         except SandboxError as error:  # the machine works and says no: the agent's to handle
             late = isinstance(error, ExecTimeout) and time.monotonic() >= work.deadline
-            return Ending("timeout" if late else "crashed", f"{type(error).__name__}: {error}")
+            ending = Ending("timeout" if late else "crashed", f"{type(error).__name__}: {error}")
+        except Exception as error:
+            if isinstance(error, Fault) or work.tally is None:
+                raise
+            # One of the harness's own: was it that its model was not to be had any more?
+            ending = Ending("crashed", f"{type(error).__name__}: {error}")
+            if judged(harness.name, work, ending) == ending:
+                raise
         if not (isinstance(ending, Ending) and ending.outcome in get_args(How)):
             said = f"agent {self._plan.agent.harness}: run() returned {shown(ending, repr)}"
             raise Fault(f"{said}; allowed: Ending({' | '.join(map(repr, get_args(How)))})")
-        return ending
+        return judged(harness.name, work, ending)
 
-    def _work(self) -> Work:
-        plan, sandbox = self._plan, self.sandbox
-        recording = RecordingSandbox(sandbox, self._journal.recorder, self._journal.written)
+    @property
+    def work(self) -> Work:
+        assert self._work is not None  # made with the lease
+        return self._work
+
+    def _new_work(self, kits: tuple[str, ...]) -> Work:
+        plan, sandbox, journal, access = self._plan, self.sandbox, self._journal, self._access
+        recording = RecordingSandbox(sandbox, journal.recorder, journal.kept)
         work = Work(
             agent=plan.agent,
             sandbox=recording,
-            prompt=self._journal.told,
+            machine=sandbox,
+            story=Story(journal.recorder, journal.kept),
+            prompt="",
             task=plan.instance.task.id,
             variant=plan.instance.variant.id,
-            deadline=time.monotonic() + plan.limits.agent,
-            log_dir=self._journal.logs,
+            deadline=time.monotonic(),
+            log_dir=journal.logs,
             env={
                 "ALE_PROMPT_FILE": self._prompt_file,
                 "ALE_INPUTS": sandbox.inputs,
                 "ALE_OUTPUT": sandbox.output,
             },
+            has_desktop=plan.instance.task.card.environment.desktop,
+            live=journal.live,
+            scrub=scrub(*plan.harness.keys),
+            kits=kits,
+            model_url=access.url if access else "",
+            model_key=access.door.token if access else "",
+            tally=access.tally if access else None,
+            keys={name: os.environ[name] for name in plan.harness.keys if name in os.environ},
         )
         if plan.harness.oracle:
             work.solve = lambda limit: self._grader.solve(plan.instance, recording, limit)
@@ -113,6 +166,8 @@ class Steps:
     def stop(self) -> None:
         self.sandbox.stop()
         self._journal.sandbox(self.sandbox.about)
+        tally = self._close_access()
+        self._journal.account(tally, self.work.closing)
 
     def collect(self) -> None:
         """Copy the deliverables out and seal them."""
@@ -122,6 +177,8 @@ class Steps:
             output.unlink()
             refused = [f"{self.sandbox.output!r} was refused: it is a file."]
         output.mkdir(exist_ok=True)
+        if keys := self._plan.harness.keys:
+            refused += cleanse(output, scrub(*keys))
         if self._plan.instance.task.card.environment.desktop:
             # What the agent's own bridge kept; it may be missing, or not be what it says.
             with suppress(SandboxError):
@@ -136,15 +193,18 @@ class Steps:
 
     def _verifier(self) -> Sandbox:
         """A fresh sandbox of the same kind that no agent has touched."""
-        return self._new_lease(" (verifier)").sandbox
+        spec = self._plan.instance.spec((), self._labels(" (verifier)"))
+        return self._new_lease(spec).sandbox
 
-    def _new_lease(self, what: str) -> Lease:
+    def _labels(self, what: str = "") -> dict[str, str]:
+        return {"attempt": self._journal.record.path + what, "run": self._journal.run}
+
+    def _new_lease(self, spec: SandboxSpec) -> Lease:
         """Note the id before the sandbox exists: an interrupted lease is released by it."""
-        labels = {"attempt": self._journal.record.path + what, "run": self._journal.run}
         self._leases.append(id := new_lease_id())
-        lease = self._pool.lease(self._plan.instance.spec((), labels), id)
+        lease = self._pool.lease(spec, id)
         if self._released.is_set():  # Ctrl-C or a deadline did not wait for the provider
-            self._pool.release(id, labels["attempt"])
+            self._pool.release(id, spec.labels["attempt"])
             raise SandboxLost(f"sandbox {id} came when the attempt was over")
         return lease
 
@@ -152,12 +212,18 @@ class Steps:
         """Give every sandbox back but one that is to be kept; one failing hinders no other."""
         self._released.set()
         self._grader.interrupt(self._plan.instance)  # a call that nobody waits for any more
+        with suppress(Fault):
+            self._close_access()
         remove(self._workspace)
         label, leases, self._leases = self._journal.record.path, self._leases, []
         with ExitStack() as stack:
             for number, lease in enumerate(leases):
                 kept = number == 0 and self._journal.record.kept
                 stack.callback(self._pool.keep if kept else self._pool.release, lease, label)
+
+    def _close_access(self) -> Tally | None:
+        access, self._access = self._access, None
+        return access.close() if access else None
 
     @property
     def sandbox(self) -> Sandbox:

@@ -5,22 +5,33 @@ Knows nothing of tasks or scores.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 import pytest
 
 from pytest_ale.text import clean
 
-__all__ = ["Wire", "from_controller", "is_worker", "refuse", "runs_workers"]
+__all__ = [
+    "Wire",
+    "from_controller",
+    "is_worker",
+    "refuse",
+    "runs_workers",
+    "without_workers",
+    "workers",
+]
 
 # execnet ends the whole run over one value it does not know, or one lone surrogate in a text
 # (facts 2 and 3 of the pytest notes); 200 kB of one message is more than anybody reads.
 LONGEST = 200_000
 DEEPEST = 40
 
+ASKED: pytest.StashKey[int] = pytest.StashKey()  # workers of a run that starts none
+
 
 class _Node(Protocol):
+    config: pytest.Config
     workerinput: dict[str, object]
 
 
@@ -31,6 +42,20 @@ def is_worker(config: pytest.Config) -> bool:
 def runs_workers(config: pytest.Config) -> bool:
     """Is this the controller of an xdist run?"""
     return bool(config.getoption("tx", None)) and not is_worker(config)
+
+
+def workers(config: pytest.Config) -> int:
+    """How many share the items; 1 without xdist. An entry of --tx may be `4*popen`."""
+    counts = (spec.partition("*")[0] for spec in config.getoption("tx", None) or [])
+    found = sum(int(count) if count.isdigit() else 1 for count in counts)
+    return config.stash.get(ASKED, 0) or max(found, 1)
+
+
+def without_workers(config: pytest.Config) -> None:
+    """Keep xdist from starting any; it looks at these options when all others are configured."""
+    config.stash[ASKED] = workers(config)
+    if hasattr(config.option, "tx"):
+        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
 
 
 def from_controller(
@@ -50,17 +75,30 @@ def refuse(config: pytest.Config, message: str) -> None:
 
 class Wire:
     """Hooks of both ends: `decided` makes the plain values the controller hands to each worker,
-    and `lost` is shown the report that xdist makes up for an item whose worker died."""
+    `lost` is shown the report that xdist makes up for an item whose worker died, and `collected`
+    the ids that the first worker to be done with it has collected (the others have the same), of
+    which it says something, in lines."""
 
     def __init__(
-        self, decided: Callable[[], dict[str, object]], lost: Callable[[pytest.TestReport], None]
+        self,
+        decided: Callable[[], dict[str, object]],
+        lost: Callable[[pytest.TestReport], None],
+        collected: Callable[[Sequence[str]], Sequence[str]],
     ) -> None:
         self._decided = decided
         self._lost = lost
+        self._collected = collected
+        self._told = False
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: _Node) -> None:
         node.workerinput["ale"] = plain(self._decided())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: _Node, ids: Sequence[str]) -> None:
+        if not self._told:
+            self._told = True
+            _say(node.config, self._collected(ids))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
@@ -77,6 +115,16 @@ class Wire:
     ) -> Generator[None, object, object]:
         data = yield
         return plain(data) if is_worker(config) else data
+
+
+def _say(config: pytest.Config, lines: Sequence[str]) -> None:
+    """On a terminal the last line is xdist's, how many workers are ready: it is written over."""
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal and lines and terminal.isatty:
+        terminal.rewrite("", erase=True)
+        terminal.rewrite("")
+    for line in lines if terminal else ():
+        terminal.write_line(line)
 
 
 def plain(value: object, depth: int = 0) -> object:

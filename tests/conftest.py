@@ -19,6 +19,9 @@ pytest_plugins = ["pytester"]
 # A shell that starts us in the background has it ignored, by us and by all that we start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# pytester gives each run a home of its own; kits of 400 MB are not to be packed in each.
+CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+
 CARD: dict[str, object] = {
     "title": "Copy a word",
     "summary": "Hand over the word that was given.",
@@ -125,6 +128,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
     for name in [name for name in os.environ if name.startswith(("ALE_", "PYTEST_"))]:
         if name not in ("ALE_REQUIRE", "ALE_LOCAL_MODE"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     return Project(pytester)
 
 

@@ -63,7 +63,7 @@ def test_a_script_without_a_first_line_is_run_by_sh(project: Project) -> None:
     )
     (record,) = project.results
     assert (record["outcome"], record["score"]) == ("crashed", 1.0)
-    assert record["message"] == "the script ended with exit status 3"
+    assert str(record["message"]).startswith(f"the script ended with exit status 3: in {task}/inp")
 
 
 def test_a_script_with_a_first_line_is_run_by_what_it_names(project: Project) -> None:
@@ -93,7 +93,7 @@ def test_a_script_that_does_not_end_is_stopped_with_all_it_started(project: Proj
     result.assert_outcomes(passed=1)
     (record,) = project.results
     assert (record["outcome"], record["score"]) == ("timeout", 1.0)
-    assert record["message"] == "the script was still at work after 1 s"
+    assert record["message"] == "the script was still at work when its time was over"
     assert (project.attempt() / "agent/stdout.log").read_text() == "so far\n"
     assert processes(mark) == []
 
@@ -338,7 +338,7 @@ BROKEN = {
     ),
     "another format": ('{"messages": []}', "is not a valid trajectory: $.agent: is required"),
     "bytes": ("\udcff\udcfe", "can't decode byte"),
-    "a foreign agent": (document(name="codex"), "unknown agent 'codex'; known: "),
+    "a foreign agent": (document(name="stranger"), "unknown agent 'stranger'; known: "),
     "a person": (document(name="human"), "is of agent human: what a person typed is not recorded"),
 }
 

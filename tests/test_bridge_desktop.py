@@ -216,7 +216,7 @@ def test_places_can_be_named_from_0_to_1000(screen: Xserver) -> None:
         assert (await say("cursor_position")).structured_content == {"x": 1000, "y": 501}
         assert "0 to 1000" in refused(await say("click", coordinate=[1001, 5]))
 
-    talk(screen.server("--coordinates=normalised"), body)
+    talk(screen.server("--coordinates=thousandths"), body)
 
 
 def test_it_outlives_its_x_server_and_finds_the_next(screens: Start) -> None:

@@ -13,13 +13,15 @@ import pytest
 from pytest_ale.harnesses.replay import PAUSE, _pause
 
 from pytest_ale import kept
-from pytest_ale.desktop_calls import KINDS, METHODS, DesktopCalls, checked
+from pytest_ale.desktop_calls import KINDS, METHODS, PREFIX, DesktopCalls, checked
 from pytest_ale.recorder import Recorder
 from pytest_ale.recording import RecordingSandbox
 from pytest_ale.sandbox import DesktopError, Fault, RecordFault, Sandbox, Window
 from pytest_ale.trajectory import ContentPart, Step, check, load
 
 from .conftest import Project
+
+PNG = kept.PICTURE_KINDS["image/png"][0]
 
 CONFTEST = """
 def pytest_ale_providers(register):
@@ -255,7 +257,7 @@ def test_screenshots_lie_beside_the_trajectory_and_errors_in_it(stage: Project) 
         "0001.png",
         "0002.png",
     ]
-    assert all((attempt / path).read_bytes().startswith(kept.PNG) for path in paths)
+    assert all((attempt / path).read_bytes().startswith(PNG) for path in paths)
     assert steps[-2].observation is not None
     (result,) = steps[-2].observation.results
     assert result.content == "no key 'boom'; near: Home"
@@ -416,15 +418,15 @@ def test_how_long_a_replay_waits(
     now: tuple[str, str | None, float | None],
     pause: float,
 ) -> None:
-    assert _pause(step(2, *last), step(3, *now)) == pytest.approx(pause)
-    assert _pause(None, step(2, *now)) == 0
+    assert _pause(step(2, *last), step(3, *now), PREFIX) == pytest.approx(pause)
+    assert _pause(None, step(2, *now), PREFIX) == 0
 
 
 # The record, without a run around it.
 
 
 def picture(n: int, size: int = 40) -> bytes:
-    return kept.PNG + n.to_bytes(size - len(kept.PNG))
+    return PNG + n.to_bytes(size - len(PNG))
 
 
 class Shown(DesktopCalls):
@@ -454,7 +456,7 @@ class Box:
 def recording(folder: Path, desktop: DesktopCalls) -> tuple[RecordingSandbox, Recorder]:
     box: Sandbox = Box(desktop)  # type: ignore[assignment]
     recorder = Recorder("oracle", "1")
-    return RecordingSandbox(box, recorder, folder / "written"), recorder
+    return RecordingSandbox(box, recorder, kept.Kept(folder / "written")), recorder
 
 
 def shown(tmp_path: Path, *pictures: bytes) -> list[str]:

@@ -244,6 +244,76 @@ def test_hidden_paths_are_masked(make: Maker) -> None:
 
 
 @only_boxed
+def test_a_kit_below_a_hidden_path_is_seen_and_a_hidden_path_in_a_kit_is_not(
+    make: Maker, tmp_path: Path
+) -> None:
+    kit = tmp_path / "kept" / "kit"
+    for name in ("secret", "plain"):
+        (kit / name).mkdir(parents=True)
+        (kit / name / "text").write_text(name)
+    hidden = (tmp_path, kit / "secret")
+    box = make(SandboxSpec(kits=(kit,), hidden=hidden))
+    assert box.exec("cat /opt/ale/kit/plain/text").stdout == "plain"
+    assert box.exec("ls -A /opt/ale/kit/secret").stdout == ""
+    assert box.exec(["test", "-e", str(kit)]).returncode == 1
+
+
+@only_boxed
+def test_of_opt_only_what_was_asked_for_is_seen(make: Maker, tmp_path: Path) -> None:
+    (tmp_path / "kit").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        ways = {8080: tmp_path / "s"}
+        for spec, names in (
+            (SandboxSpec(), ""),
+            (SandboxSpec(kits=(tmp_path / "kit",)), "kit\n"),
+            (SandboxSpec(sockets=ways), "bridge\n"),
+        ):
+            box = make(spec)
+            assert box.exec("ls -A /opt/ale 2>/dev/null").stdout == names
+            assert box.exec("ls -A /opt 2>/dev/null").stdout == ("ale\n" if names else "")
+
+
+@only_boxed
+def test_on_the_hosts_own_network_a_port_is_had_once(make: Maker, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server, socket.create_server(("127.0.0.1", 0)) as taken:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        port = taken.getsockname()[1]
+        spec = SandboxSpec(network="open", sockets={port: tmp_path / "s"})
+        lease = f"test-{uuid.uuid4().hex}"
+        with pytest.raises(ProviderFault, match=f"cannot listen on 127.0.0.1:{port}: .*in use"):
+            LocalProvider().create(lease, spec)
+        assert not local.directory(lease).exists()
+        taken.close()
+        box = make(spec)
+        with pytest.raises(ProviderFault, match=f"cannot listen on 127.0.0.1:{port}: .*in use"):
+            make(spec)
+        box.stop()
+        socket.create_server(("127.0.0.1", port)).close()
+
+
+@only_boxed
+def test_a_forwarder_leaves_no_descriptor_and_no_process(mode: str, tmp_path: Path) -> None:
+    provider, lease, mark = LocalProvider(), f"test-{uuid.uuid4().hex}", "ale-8099.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        spec, fds = SandboxSpec(sockets={8099: tmp_path / "s"}), Path("/proc/self/fd")
+        before = sorted(fds.iterdir())
+        box = provider.create(lease, spec)
+        assert hosts_with(mark)
+        box.exec("rm -r ../task")  # where commands begin: the forwarder does without
+        box.stop()
+        assert sorted(fds.iterdir()) == before
+        provider.attach(lease, spec)
+        provider.destroy(lease)
+        assert sorted(fds.iterdir()) == before
+    assert hosts_with(mark) == []
+
+
+@only_boxed
 def test_nothing_outside_the_own_folders_can_be_written(box: LocalSandbox) -> None:
     tops = ["/", "/etc", "/usr", "/usr/bin", "/dev", "/dev/pts", "/home", "/proc", "/proc/sys"]
     for top in [*tops, str(boxing.base_prefix())]:
@@ -540,6 +610,23 @@ def test_an_agent_is_not_let_loose_unboxed(monkeypatch: pytest.MonkeyPatch) -> N
     assert LocalProvider().refuses(SandboxSpec(), trusted=True) is None
     assert LocalProvider(unsafe=True).refuses(SandboxSpec(), trusted=False) is None
     assert LocalProvider().preflight()[0] == "mode none"
+
+
+def test_without_namespaces_there_are_no_ways(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(boxing.MODE_VARIABLE, "none")
+    provider, lease = LocalProvider(unsafe=True), f"test-{uuid.uuid4().hex}"
+    for spec, why in (
+        (SandboxSpec(kits=(tmp_path,)), "without namespaces has no kits"),
+        (SandboxSpec(sockets={80: tmp_path}), "without namespaces leads no port to a socket"),
+    ):
+        for trusted in (True, False):
+            said = provider.refuses(spec, trusted=trusted)
+            assert said == f"local provider {why}"
+        with pytest.raises(ProviderFault, match=why):
+            provider.create(lease, spec)
+        assert not local.directory(lease).exists()
 
 
 @only_boxed

@@ -6,6 +6,9 @@ import contextlib
 import os
 import select
 import signal
+import socket
+import socketserver
+import tempfile
 import textwrap
 import threading
 import time
@@ -24,6 +27,7 @@ from pytest_ale.sandbox import (
     ExecResult,
     ExecTimeout,
     Provider,
+    ProviderFault,
     Sandbox,
     SandboxError,
     SandboxLost,
@@ -231,6 +235,57 @@ def test_ctrl_c_reaches_the_command_and_not_us(box: Sandbox) -> None:
     os.close(theirs)
 
 
+# Commands that are watched.
+
+
+def test_what_a_command_writes_comes_as_it_is_written(box: Sandbox) -> None:
+    came: list[tuple[float, str, bytes]] = []
+    ticks: list[float] = []
+
+    def told(stream: str, data: bytes) -> None:
+        came.append((time.monotonic(), stream, data))
+
+    command = ["sh", "-c", "cat; echo to $X; sleep 1.5; echo over >&2; exit 3"]
+    status = box.stream(
+        command,
+        told,
+        stdin="given ",
+        env={"X": "you"},
+        timeout=20,
+        tick=lambda: ticks.append(time.monotonic()),
+    )
+    assert status == 3
+    said = {
+        name: b"".join(data for _, s, data in came if s == name) for name in ("stdout", "stderr")
+    }
+    assert said == {"stdout": b"given to you\n", "stderr": b"over\n"}
+    assert came[-1][0] - came[0][0] > 1.2
+    assert 2 <= len(ticks) <= 4
+
+
+def test_a_watched_command_is_held_to_its_time(box: Sandbox) -> None:
+    mark = f"watched-{uuid.uuid4().hex}"
+    with pytest.raises(ExecTimeout, match=r"ran longer than 0\.5 s"):
+        box.stream(["sh", "-c", f": {mark}; sleep 100; :"], lambda *_: None, timeout=0.5)
+    assert wait_until(lambda: not hosts_with(mark))
+
+
+@pytest.mark.parametrize("by", ["told", "tick"])
+def test_what_a_watcher_raises_ends_the_command(box: Sandbox, by: str) -> None:
+    mark = f"ended-{uuid.uuid4().hex}"
+
+    def stop(*_: object) -> None:
+        raise InterruptedError(by)
+
+    watchers = {"told": stop, "tick": stop}
+    told = watchers["told"] if by == "told" else lambda *_: None
+    tick = watchers["tick"] if by == "tick" else None
+    with pytest.raises(InterruptedError, match=by):
+        box.stream(["sh", "-c", f": {mark}; echo; sleep 100; :"], told, tick=tick, timeout=20)
+    assert wait_until(lambda: not hosts_with(mark))
+    assert box.exec("echo lives").stdout == "lives\n"
+
+
 # Files.
 
 
@@ -399,6 +454,199 @@ def test_an_agent_that_wants_all_of_the_processor_is_stopped(make: Maker, tmp_pa
     box.stop()
     assert time.monotonic() - before < 8
     assert box.get("output", tmp_path / "out") == []
+
+
+# Ways to the host: kits, and sockets behind ports.
+
+
+@pytest.fixture
+def walled(provider: Provider) -> Provider:
+    """A provider whose sandboxes have a file tree and a loopback of their own."""
+    if provider.isolation == "none":
+        pytest.skip("test_local.py sees to it that it refuses")
+    return provider
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Path:
+    """A folder with a program in it, which nothing but its mount protects."""
+    kit = tmp_path / "tools-1"
+    (kit / "bin").mkdir(parents=True)
+    (kit / "words").write_text("hello\n")
+    (kit / "bin/say").write_text('#!/bin/sh\ncat "$(dirname "$0")/../words"\n')
+    for path in (kit, *kit.rglob("*")):
+        path.chmod(0o777)
+    return kit
+
+
+class Greeter(socketserver.BaseRequestHandler):
+    """Says a word to whoever comes, and waits for them to go."""
+
+    server: Door
+
+    def handle(self) -> None:
+        self.server.came += 1
+        self.request.sendall(self.server.word)
+        with contextlib.suppress(ConnectionError):
+            self.server.heard.append(self.request.recv(100))
+
+
+class Door(socketserver.ThreadingUnixStreamServer):
+    """A unix socket of the host; `heard` is what came on each connection that is over."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, word: str) -> None:
+        self.path, self.word = path, word.encode()
+        self.came, self.heard = 0, list[bytes]()
+        super().__init__(str(path), Greeter)
+        path.chmod(0o666)
+        threading.Thread(target=self.serve_forever, args=[0.02], daemon=True).start()
+
+
+@pytest.fixture
+def door() -> Iterator[Callable[[str], Door]]:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+
+        def door(word: str) -> Door:
+            server = stack.enter_context(Door(Path(folder, f"{word}.sock"), word))
+            stack.callback(server.shutdown)
+            return server
+
+        yield door
+
+
+GREETED = """
+import socket, sys, time
+with socket.create_connection((sys.argv[2], int(sys.argv[1])), 5) as peer:
+    print(peer.recv(100).decode(), flush=True)
+    time.sleep(float(sys.argv[3]))
+"""
+
+
+def greeted(box: Sandbox, port: int, host: str = "127.0.0.1") -> str:
+    return run(box, GREETED, str(port), host, "0")
+
+
+def refused(box: Sandbox, attacks: list[str]) -> bool:
+    return all(box.exec(attack, cwd="/").returncode != 0 for attack in attacks)
+
+
+def test_a_kit_is_seen_and_runs(walled: Provider, make: Maker, kit: Path) -> None:
+    box = make(kits=(kit,))
+    assert box.exec(["/opt/ale/tools-1/bin/say"]).stdout == "hello\n"
+    assert "tools-1" not in make().exec("ls /opt/ale").stdout
+
+
+def test_a_kit_cannot_be_changed(walled: Provider, make: Maker, kit: Path) -> None:
+    box, top = make(kits=(kit,)), "/opt/ale/tools-1"
+    writes = [f"echo x > {top}/words", f"touch {top}/new", f"rm {top}/words", f"mkdir {top}/new"]
+    places = [f"mv {top} /opt/ale/else", f"rm -r {top}", "ln -s /tmp /opt/ale/new", "rm -r /opt"]
+    mounts = [f"umount -l {top}", f"mount -o remount,rw {top}", f"mount --bind /tmp {top}"]
+    assert refused(box, [*writes, *places, *mounts, f"chmod 700 {top}/bin/say"])
+    assert box.exec([f"{top}/bin/say"]).stdout == "hello\n"
+    names = sorted(str(path.relative_to(kit)) for path in kit.rglob("*"))
+    assert names == ["bin", "bin/say", "words"]
+    assert (kit / "bin/say").stat().st_mode & 0o777 == 0o777
+
+
+def test_a_socket_answers_at_its_ports_and_nothing_else_does(
+    walled: Provider, make: Maker, door: Callable[[str], Door]
+) -> None:
+    one, other = door("one"), door("other")
+    box = make(sockets={8080: one.path, 8081: one.path, 8082: other.path})
+    assert [greeted(box, port) for port in (8080, 8081, 8082)] == ["one", "one", "other"]
+    assert box.exec("ls /sys/class/net 2>/dev/null || echo lo").stdout == "lo\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for port in (server.getsockname()[1], 8083):
+            with pytest.raises(ExecFailed, match="refused"):
+                greeted(box, port)
+
+
+# By lstat: the kernel lists a mounted socket as what lies below it, and find believes that.
+SOCKETS = """
+import os, stat
+for top, folders, files in os.walk("/"):
+    folders[:] = [name for name in folders if os.path.join(top, name) not in ("/proc", "/sys")]
+    for name in files:
+        if stat.S_ISSOCK(os.lstat(os.path.join(top, name)).st_mode):
+            print(os.path.join(top, name))
+"""
+
+
+def test_of_the_hosts_sockets_only_those_are_seen_and_they_stay(
+    walled: Provider, make: Maker, door: Callable[[str], Door]
+) -> None:
+    one, _ = door("one"), door("other")
+    box = make(sockets={8080: one.path})
+    place = run(box, SOCKETS)
+    assert place in ("/run/ale-8080.sock", "/run/ale/8080.sock")
+    moves = [f"rm {place}", f"mv {place} /tmp", f"ln -sf /tmp/x {place}", f"chmod 0 {place}"]
+    assert refused(box, [*moves, f"umount -l {place}", f"mount --bind /tmp {place}"])
+    assert greeted(box, 8080) == "one"
+
+
+def test_two_sandboxes_reach_each_their_own_by_the_same_port(
+    walled: Provider, make: Maker, door: Callable[[str], Door]
+) -> None:
+    boxes = {word: make(sockets={8080: door(word).path}) for word in ("one", "other")}
+    for _ in range(2):
+        assert {word: greeted(box, 8080) for word, box in boxes.items()} == {
+            "one": "one",
+            "other": "other",
+        }
+
+
+def test_after_stop_the_connection_is_closed(
+    walled: Provider, make: Maker, door: Callable[[str], Door]
+) -> None:
+    one, port = door("one"), 20_000 + uuid.uuid4().int % 10_000
+    box, mark = make(sockets={port: one.path}), f"{port}.sock"
+    with ThreadPoolExecutor(1) as pool:
+        talk = ["python3", "-c", GREETED, str(port), "127.0.0.1", "20"]
+        talking = pool.submit(box.exec, talk)
+        assert wait_until(lambda: one.came)
+        assert hosts_with(mark)
+        assert one.heard == []
+        box.stop()
+        assert hosts_with(mark) == []
+        with pytest.raises(SandboxLost):
+            talking.result(5)
+    assert wait_until(lambda: one.heard == [b""], 2), one.heard
+
+
+def test_a_kept_sandbox_has_its_ways_again(
+    walled: Provider, kit: Path, door: Callable[[str], Door]
+) -> None:
+    lease, other = uuid.uuid4().hex[:12], type(walled)()
+    spec = SandboxSpec(kits=(kit,), sockets={8080: door("one").path})
+    try:
+        walled.create(lease, spec).stop()
+        box = other.attach(lease, spec)
+        assert box.exec(["/opt/ale/tools-1/bin/say"]).stdout == "hello\n"
+        assert greeted(box, 8080) == "one"
+    finally:
+        for provider in (other, walled):
+            provider.destroy(lease)
+
+
+@pytest.mark.parametrize("what", ["no kit", "a file", "twice", "bridge", "no socket", "no server"])
+def test_a_way_that_leads_nowhere_is_named(walled: Provider, kit: Path, what: str) -> None:
+    taken = kit.parent / "bridge"
+    for folder in (taken, kit / "bin" / kit.name):
+        folder.mkdir()
+    spec, said = {
+        "no kit": (SandboxSpec(kits=(kit / "gone",)), "gone: there is no such folder"),
+        "a file": (SandboxSpec(kits=(kit / "words",)), "words: there is no such folder"),
+        "twice": (SandboxSpec(kits=(kit, kit / "bin/tools-1")), "/opt/ale/tools-1 is taken"),
+        "bridge": (SandboxSpec(kits=(taken,)), "/opt/ale/bridge is taken"),
+        "no socket": (SandboxSpec(sockets={80: kit / "gone"}), "port 80: there is no socket"),
+        "no server": (SandboxSpec(sockets={80: kit / "words"}), "port 80: there is no socket"),
+    }[what]
+    lease = uuid.uuid4().hex[:12]
+    with pytest.raises(ProviderFault, match=said):
+        walled.create(lease, spec)
+    assert lease not in walled.leases()
 
 
 # The end.

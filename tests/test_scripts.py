@@ -63,7 +63,7 @@ def test_the_demo_installs_once_and_runs_the_tasks(clone: Clone) -> None:
     assert "The records of this run are in the folder named above" in first.stdout
     assert first.returncode == 3  # pytest's own
     assert [call for call in clone.calls if " pip install " in call] == [
-        "-m pip install --quiet --disable-pip-version-check -e .[xdist]"
+        "-m pip install --quiet --disable-pip-version-check -e .[docker,gateway,xdist]"
     ]
     assert clone.calls[-1] == "tasks -k near"
     (clone.folder / "calls").unlink()

@@ -31,6 +31,17 @@ GIVEN: dict[str, tuple[tuple[str, object], tuple[str, object], tuple[str, object
     "phase_timeout": (("5", 5.0), ("6", 6.0), ("7", 7.0)),
     "prompt_suffix": (("Hurry {now}", "Hurry {now}"), ("b", "b"), ("c", "c")),
     "retries": (("0", 0), ("1", 1), ("3", 3)),
+    "base_url": (
+        ("http://h/v1", "http://h/v1"),
+        ("https://h", "https://h"),
+        ("http://[::1]:8080/", "http://[::1]:8080"),
+    ),
+    "max_usd": (("0.5", 0.5), ("2", 2.0), ("1e3", 1000.0)),
+    "max_tokens": (("1", 1), ("2", 2), ("3000000", 3_000_000)),
+    "max_turns": (("1", 1), ("2", 2), ("3", 3)),
+    "run_max_usd": (("0.5", 0.5), ("2", 2.0), ("7", 7.0)),
+    "prices": (("a.yaml", "a.yaml"), ("b.yaml", "b.yaml"), ("c.yaml", "c.yaml")),
+    "dry_run": (("", True), ("yes", True), ("on", True)),
     "dir": (("runs-a", "runs-a"), ("runs-b", "runs-b"), ("runs-c", "runs-c")),
     "resume": (("run-a", "run-a"), ("run-b", "run-b"), ("run-c", "run-c")),
     "min_score": (("0", 0.0), ("0.5", 0.5), ("1", 1.0)),
@@ -50,6 +61,7 @@ def laid_out(project: Project) -> Project:
     )
     for name in "abc":
         (project.path / f"{name}.sh").write_text("true\n")
+        (project.path / f"{name}.yaml").write_text("m: {input: 1, output: 2}\n")
         run = project.path / f"run-{name}"
         run.mkdir()
         (run / "run.json").write_text("{}")
@@ -186,6 +198,8 @@ def test_run_directories_lie_at_the_root_unless_the_user_says_where(project: Pro
 
 WHOLE_1, WHOLE_0 = "a whole number of at least 1", "a whole number of at least 0"
 SHARE, SECONDS = "a number from 0 to 1", "a number of seconds above 0"
+DOLLARS, URL = "a number of dollars above 0", "an http or https URL without a password, query"
+BAD_URLS = ("", "x", "ftp://h/v1", "http://", "http://h:port", "http://a b", "http://[::1/v1")
 BAD: list[tuple[str, str]] = [
     *((f"--ale-trials={v}", f"'{v}' is not {WHOLE_1}") for v in ("0", "-1", "1.5", "x", "")),
     *((f"--ale-seed={v}", f"'{v}' is not {WHOLE_0}") for v in ("-1", "0.5", "")),
@@ -195,6 +209,12 @@ BAD: list[tuple[str, str]] = [
     *((f"--ale-timeout={v}", f"'{v}' is not {SECONDS}") for v in ("0", "-5", "nan", "inf", "1h")),
     *((f"--ale-grade-timeout={v}", f"'{v}' is not {SECONDS}") for v in ("0", "soon")),
     *((f"--ale-phase-timeout={v}", f"'{v}' is not {SECONDS}") for v in ("0", "soon")),
+    *((f"--ale-max-usd={v}", f"'{v}' is not {DOLLARS}") for v in ("0", "-1", "nan", "inf", "$5")),
+    *((f"--ale-run-max-usd={v}", f"'{v}' is not {DOLLARS}") for v in ("0", "")),
+    *((f"--ale-max-tokens={v}", f"'{v}' is not {WHOLE_1}") for v in ("0", "1e6")),
+    *((f"--ale-max-turns={v}", f"'{v}' is not {WHOLE_1}") for v in ("0", "-1", "")),
+    *((f"--ale-base-url={v}", f"'{v}' is not {URL} or fragment") for v in BAD_URLS),
+    ("--ale-prices=", "'' is not a file's path"),
     *((f"--ale-keep={v}", f"'{v}' is not never, failed or always") for v in ("Failed", "")),
     ("--ale-variants=", "'' is not first, all or a variant's id"),
     ("--ale-tasks=", "'' is not a file's path"),
@@ -206,7 +226,7 @@ BAD: list[tuple[str, str]] = [
 ]
 
 
-TEXTS = ("agent", "knob", "provider", "image", "variants", "tasks", "dir", "resume")
+TEXTS = ("agent", "knob", "provider", "image", "variants", "tasks", "dir", "resume", "prices")
 
 
 def refusal(project: Project, *words: str, env: Mapping[str, str] | None = None) -> str:
@@ -242,16 +262,36 @@ def test_words_that_cannot_be_split_are_refused(project: Project, name: str, val
     assert refusal(project, env={name: value}) == f"env {name}: {value!r} {told}"
 
 
+SECRETS = {
+    "http://me:s3cret@host/v1": "http://***@host/v1",
+    "https://s3cret@host": "https://***@host",
+    "me:s3cret@host": "***@host",
+    "http://me:1/s3cret@host": "http://***@host",
+    "http://me:s3@cret@host": "http://***@host",
+    "http://host/v1?key=s3cret": "http://host/v1?***",
+    "http://host/v1#s3cret": "http://host/v1#***",
+}
+
+
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_password_in_an_address_is_refused_and_not_shown(project: Project, url: str) -> None:
+    told = f"'{SECRETS[url]}' is not {URL} or fragment"
+    assert refusal(project, f"--ale-base-url={url}") == f"option --ale-base-url: {told}"
+    result = project.run(env={"ALE_BASE_URL": url})
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "s3" not in result.stdout.str() + result.stderr.str()
+
+
 def test_toml_of_the_wrong_kind_is_refused(project: Project) -> None:
     (project.path / "tox.ini").unlink()
     project.pytester.makepyprojecttoml("[tool.pytest]\nale_trials = true\n")
     assert refusal(project) == f"ini ale_trials: True is not {WHOLE_1}"
 
 
-KNOWN_AGENTS = "known: human, nop, oracle, replay, script"
+KNOWN_AGENTS = "known: claude_code, codex, gemini_cli, human, nop, oracle, replay, script"
 FORM = "is not of the form"
 WRONG = {
-    "--ale-agent=codex": f"unknown agent 'codex'; {KNOWN_AGENTS}",
+    "--ale-agent=stranger": f"unknown agent 'stranger'; {KNOWN_AGENTS}",
     "--ale-agent=": f"agent '' {FORM} NAME[@VERSION][:MODEL]",
     "--ale-agent=Oracle": f"agent 'Oracle' {FORM} NAME[@VERSION][:MODEL]",
     "--ale-agent=oracle@": f"agent 'oracle@' {FORM} NAME[@VERSION][:MODEL]",
@@ -285,7 +325,7 @@ def test_controls_examine_no_agent(project: Project) -> None:
     assert told == "pytest-ale: --ale-controls examines tasks, not agents: leave out --ale-agent"
 
 
-@pytest.mark.parametrize("words", [["--ale-trials=0"], ["--ale-agent=codex", "-n2"]])
+@pytest.mark.parametrize("words", [["--ale-trials=0"], ["--ale-agent=stranger", "-n2"]])
 def test_a_wrong_use_is_exit_status_4_and_one_line(project: Project, words: list[str]) -> None:
     project.task()
     result = project.run("tasks", *words)
@@ -328,7 +368,7 @@ def test_two_agents_of_one_slug_are_refused(project: Project) -> None:
 def test_a_knob_may_be_for_one_of_the_agents(laid_out: Project) -> None:
     words = ["--ale-agent=nop", "--ale-agent=script:x", "--ale-knob=script:path=a.sh"]
     nop, script = laid_out.pytester.parseconfigure(*words).stash[AGENTS]
-    assert (nop.knobs, script.knobs) == ({}, {"path": str(laid_out.path / "a.sh")})
+    assert (nop.knobs, script.knobs) == ({}, {"path": str(laid_out.path / "a.sh"), "api": ""})
 
 
 # Projects without tasks.

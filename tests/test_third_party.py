@@ -178,7 +178,7 @@ def test_the_wheel_alone_is_enough(place: Place, wheels: dict[str, Path]) -> Non
     assert where.startswith(str(place.bin.parent))
     agents = place.run("ale", "agents").stdout
     names = [line.split()[0] for line in agents.splitlines() if not line.startswith(" ")]
-    assert names == ["human", "nop", "oracle", "replay", "script"]
+    assert names[-5:] == ["human", "nop", "oracle", "replay", "script"]
     assert "\nlocal: mode " in place.run("ale", "doctor").stdout
     assert place.run("ale", "new", "legal/mine").returncode == 0
     (place.folder / "agent.sh").write_text("cp inputs/orders.csv output/total.csv\n")

@@ -12,7 +12,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-PROGRAMS = ("desk", "desktop", "machine", "forward")
+PROGRAMS = ("desk", "desktop", "machine", "forward", "probe")
 
 
 def package() -> str:

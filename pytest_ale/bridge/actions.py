@@ -16,8 +16,9 @@ from .coordinates import Coordinates
 from .screen import Screen, ScreenError
 from .shrink import Scale, bounded, scaled
 
-__all__ = ["DIRECTIONS", "MOST_SECONDS", "Actions"]
+__all__ = ["DIRECTIONS", "LONGEST", "MOST_SECONDS", "Actions"]
 
+LONGEST = 1366  # pixels of a picture's longer side that current models see without losing any
 MOST_SECONDS = 60
 UNKNOWN = "[x, y]; get_screen_size says which there are"
 DIRECTIONS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
@@ -180,7 +181,11 @@ class Actions:
 
     def activate_window(self, window: int) -> str:
         self.screen.activate(window)
-        return f"Window {window} is in front and has the keyboard."
+        # By name as well: in another session, where this is done again, its id is another.
+        found = next((each for each in self.screen.windows() if each.id == window), None)
+        named = [json.dumps(each) for each in (found.title, found.program)] if found else []
+        called = f", {' of '.join(named)}," if named else ""
+        return f"Window {window}{called} is in front and has the keyboard."
 
     def read_clipboard(self) -> str:
         return self.screen.clipboard()

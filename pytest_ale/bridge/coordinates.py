@@ -13,7 +13,7 @@ from .shrink import Scale
 
 __all__ = ["KINDS", "Coordinates", "OffScreen"]
 
-KINDS = ("pixels", "normalised")
+KINDS = ("pixels", "thousandths")
 WHOLE = 1000
 
 
@@ -39,12 +39,12 @@ class Coordinates:
     def most(self) -> tuple[int, int]:
         """The last place that can be named, at the lower right."""
         width, height = self.shown
-        return (WHOLE, WHOLE) if self.kind == "normalised" else (width - 1, height - 1)
+        return (WHOLE, WHOLE) if self.kind == "thousandths" else (width - 1, height - 1)
 
     def told(self) -> str:
         """What a model has to know to name a place, in a sentence."""
         right, bottom = self.most
-        if self.kind == "normalised":
+        if self.kind == "thousandths":
             return "[x, y] from 0 to 1000, from the left and top edge to the right and bottom one"
         width, height = self.shown
         return (
@@ -55,7 +55,7 @@ class Coordinates:
     def to_screen(self, place: Sequence[float]) -> tuple[int, int]:
         if not all(0 <= value <= most for value, most in zip(place, self.most)):  # noqa: B905 - Python 3.10
             raise OffScreen(f"[{place[0]:g}, {place[1]:g}] is off the screen: give {self.told()}")
-        if self.kind == "normalised":
+        if self.kind == "thousandths":
             sides = zip(place, (self.width, self.height))  # noqa: B905
             x, y = (round(value * (side - 1) / WHOLE) for value, side in sides)
             return x, y
@@ -64,6 +64,6 @@ class Coordinates:
         return min(x, self.width - 1), min(y, self.height - 1)
 
     def to_model(self, x: int, y: int) -> tuple[int, int]:
-        if self.kind == "normalised":
+        if self.kind == "thousandths":
             return round(x * WHOLE / (self.width - 1)), round(y * WHOLE / (self.height - 1))
         return int(x / self.scale.pixels), int(y / self.scale.pixels)

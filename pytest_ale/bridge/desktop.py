@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from .actions import DIRECTIONS, MOST_SECONDS, Actions
+from .actions import DIRECTIONS, LONGEST, MOST_SECONDS, Actions
 from .album import Album
 from .coordinates import KINDS, OffScreen
 from .screen import ScreenError
@@ -19,7 +19,6 @@ from .serve import Answer, Picture, Tool, ToolError, serve
 
 __all__ = ["main"]
 
-LONGEST = 1366  # pixels of a picture's longer side that current models see without losing any
 MOST_BYTES = 1_000_000
 INSTRUCTIONS = (
     "The desktop of your machine: its screen, mouse, keyboard and clipboard. Take a screenshot "

@@ -1,4 +1,4 @@
-"""Entry of the bridge's kit: `python3 KIT/run.py desktop|machine|desk|forward [options]`.
+"""Entry of the bridge's kit: `python3 KIT/run.py desktop|machine|desk|forward|probe [options]`.
 
 Knows only how a kit is laid out; parses on any Python 3.6, so that an old one is told so.
 """
@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 
-PROGRAMS = ("desktop", "machine", "desk", "forward")
+PROGRAMS = ("desktop", "machine", "desk", "forward", "probe")
 KIT = os.path.dirname(os.path.abspath(__file__))
 LIBRARIES = os.path.join(KIT, "libraries")
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"

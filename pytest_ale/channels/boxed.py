@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
-from pytest_ale.channels.streams import KEPT_BYTES, Ends, Pump, Relay, raw, sized
+from pytest_ale.channels.streams import KEPT_BYTES, Ends, Kept, Pump, Relay, raw, sized
 from pytest_ale.sandbox import (
     ExecFailed,
     ExecResult,
@@ -151,7 +152,9 @@ class Boxed:
         with Ends() as ends:
             pump = Pump(ends.control())
             ends.stdin(pump, stdin)
-            stdout, stderr = (pump.receive(ends.outlet(), most) for _ in range(2))
+            stdout, stderr = Kept(most), Kept(most)
+            pump.receive(ends.outlet(), stdout.add)
+            pump.receive(ends.outlet(), stderr.add)
             self.send(request, ends, is_tty=False)
             try:
                 self._wait(pump, request, timeout)
@@ -159,6 +162,26 @@ class Boxed:
                 error.stdout, error.stderr = stdout.text(), stderr.text()
                 raise
             return Spoken(self._status(pump, request), stdout.whole(), stderr.whole())
+
+    def stream(
+        self,
+        request: Request,
+        told: Callable[[str, bytes], None],
+        *,
+        stdin: bytes | None,
+        timeout: float | None,
+        tick: Callable[[], None] | None,
+    ) -> int:
+        """Run a command and hand on what it says as it says it; whatever `told` or `tick` raises
+        ends it."""
+        with Ends() as ends:
+            pump = Pump(ends.control())
+            ends.stdin(pump, stdin)
+            pump.receive(ends.outlet(), partial(told, "stdout"))
+            pump.receive(ends.outlet(), partial(told, "stderr"))
+            self.send(request, ends, is_tty=False)
+            self._wait(pump, request, timeout, tick)
+            return self._status(pump, request)
 
     def converse(self, request: Request) -> Conversation:
         """Start a command that stays; what it complains of is not kept."""
@@ -204,8 +227,14 @@ class Boxed:
             raise self._lost(request) from error
         ends.let_go()
 
-    def _wait(self, pump: Pump, request: Request, timeout: float | None) -> None:
-        if pump.run(None if timeout is None else time.monotonic() + timeout):
+    def _wait(
+        self,
+        pump: Pump,
+        request: Request,
+        timeout: float | None,
+        tick: Callable[[], None] | None = None,
+    ) -> None:
+        if pump.run(None if timeout is None else time.monotonic() + timeout, tick):
             return
         with contextlib.suppress(OSError):
             pump.control.send(b"kill")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pytest_ale.channels import tree
+from pytest_ale.channels import tree, ways
 from pytest_ale.channels.boxed import INIT, READY_SECONDS, STOP_SECONDS, Boxed, Request, end
 from pytest_ale.sandbox import ProviderFault, SandboxSpec
 
@@ -33,6 +33,7 @@ __all__ = [
     "current_mode",
     "environment",
     "furnish",
+    "interpreter",
     "last_signal",
     "launch",
     "probe",
@@ -102,21 +103,30 @@ def visible() -> Iterator[Mount]:
 
 def masks(hidden: Sequence[Path], seen: Sequence[Mount]) -> Iterator[Mount]:
     """Cover each hidden host path at every place where the sandbox would see it."""
-    for path in outermost(hidden):
-        for mount in seen:
-            source = Path(os.path.realpath(mount.source))
-            if mount.kind == "ro" and path.is_relative_to(source):
-                inside = Path(mount.target, path.relative_to(source))
-                yield Mount("mask", str(path), str(inside))
+    paths = present(hidden)
+    for mount in seen:
+        source = Path(os.path.realpath(mount.source))
+        within = {path for path in paths if mount.kind == "ro" and path.is_relative_to(source)}
+        # Without those below another: a mask has no room for a second one.
+        for path in sorted(path for path in within if within.isdisjoint(path.parents)):
+            yield Mount("mask", str(path), str(Path(mount.target, path.relative_to(source))))
 
 
-def outermost(paths: Sequence[Path]) -> list[Path]:
-    """The paths that exist, without those below another: a mask has no room for a second one."""
+def present(paths: Sequence[Path]) -> set[Path]:
+    """The paths that exist, without links."""
     real: set[Path] = set()
     for path in paths:
         with suppress(OSError):  # gone, or out of our reach and so of the agent's
             real.add(path.resolve(strict=True))
-    return sorted(path for path in real if real.isdisjoint(path.parents))
+    return real
+
+
+def doors(spec: SandboxSpec) -> Iterator[Mount]:
+    """The sockets of the host that the agent may reach, and what leads loopback ports there."""
+    if spec.sockets:
+        yield Mount("ro", str(ways.BRIDGE), f"{ways.OPT}/bridge")
+    for path, place in ways.sockets(spec).items():
+        yield Mount("ro", str(path), place)
 
 
 def plan(root: Path, spec: SandboxSpec) -> list[Mount]:
@@ -125,8 +135,9 @@ def plan(root: Path, spec: SandboxSpec) -> list[Mount]:
     own = [Mount("rw", str(root / "tmp"), "/tmp"), Mount("rw", str(root / "home"), HOME)]
     etc = [Mount("ro", str(path), f"/etc/{path.name}") for path in sorted((root / "etc").iterdir())]
     kernel = [Mount("proc", "proc", "/proc"), Mount("dev", "dev", "/dev")]
+    seen += [Mount("ro", str(kit), place) for kit, place in ways.kits(spec).items()]
     # Own folders first: a base prefix may lie below /tmp.
-    return [*own, *seen, *etc, *kernel, *masks(spec.hidden, seen)]
+    return [*own, *seen, *etc, *kernel, *doors(spec), *masks(spec.hidden, seen)]
 
 
 def environment(home: str, tmp: str) -> dict[str, str]:

@@ -132,6 +132,23 @@ class Contained:
                 raise SandboxBroken(f"{lost}: all its memory was used") from lost
             raise SandboxLost(f"{lost} (exit status {state.get('ExitCode')})") from lost
 
+    def stream(
+        self,
+        command: Sequence[str],
+        told: Callable[[str, bytes], None],
+        *,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> int:
+        """Run a command and hand on what it writes as it comes."""
+        request = self._request(command, None, env or {})
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        with self._judging():
+            boxed = self.container.boxed
+            return boxed.stream(request, told, stdin=given, timeout=timeout, tick=tick)
+
     def interact(self, command: Sequence[str], *, terminal: int) -> int:
         """Run a command on the caller's terminal (a file descriptor) until it ends."""
         request = self._request(command, None, {"TERM": os.environ.get("TERM", "xterm-256color")})

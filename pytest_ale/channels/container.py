@@ -21,15 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ale.channels.boxed import INIT, READY_SECONDS, STOP_SECONDS, Boxed, gone
+from pytest_ale.channels.ways import OPT, RUN
 from pytest_ale.sandbox import Fault, ProviderFault, SandboxLost
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-__all__ = ["OPT", "RUN", "Container", "asking"]
+__all__ = ["Container", "asking"]
 
-RUN = "/run/ale"  # where `run/` is seen inside
-OPT = "/opt/ale"  # where what is ours is seen inside
 SOCKET = "init.sock"
 PIECE = 1 << 20  # bytes of an archive that are asked for at once
 

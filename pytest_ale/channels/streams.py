@@ -15,7 +15,7 @@ import termios
 import threading
 import time
 import tty
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from io import FileIO
@@ -24,6 +24,7 @@ __all__ = ["KEPT_BYTES", "Ends", "Kept", "Pump", "Relay", "raw", "sized"]
 
 DRAIN_SECONDS = 0.2  # for output that something in the background keeps open
 KEPT_BYTES = 5_000_000  # of either end of a stream
+TICK_SECONDS = 1.0
 
 
 class Kept:
@@ -67,14 +68,21 @@ class Pump:
         self.selector = selectors.PollSelector()  # unlike epoll it takes no descriptor
         self.selector.register(control, selectors.EVENT_READ, self._replied)
 
-    def run(self, deadline: float | None) -> bool:
-        """Move bytes until the command has ended; say whether it did before the deadline."""
-        self.deadline = deadline
+    def run(self, deadline: float | None, tick: Callable[[], None] | None = None) -> bool:
+        """Move bytes until the command has ended; say whether it did before the deadline.
+
+        `tick` is called about once a second meanwhile.
+        """
+        self.deadline, next_tick = deadline, time.monotonic()
         while self.selector.get_map():
-            left = None if self.deadline is None else self.deadline - time.monotonic()
-            if left is not None and left <= 0:
+            now = time.monotonic()
+            if self.deadline is not None and self.deadline <= now:
                 break
-            for key, _ in self.selector.select(left):
+            if tick and self.reply is None and next_tick <= now:
+                tick()
+                next_tick = time.monotonic() + TICK_SECONDS
+            limits = [limit - now for limit in (self.deadline, tick and next_tick) if limit]
+            for key, _ in self.selector.select(max(min(limits), 0) if limits else None):
                 if key.fileobj in self.selector.get_map():  # not dropped by the one before
                     key.data()
         return self.reply is not None
@@ -90,16 +98,14 @@ class Pump:
             if key.events == selectors.EVENT_WRITE:
                 self.selector.unregister(key.fileobj)
 
-    def receive(self, stream: FileIO, most: int) -> Kept:
-        kept = Kept(most)
+    def receive(self, stream: FileIO, take: Callable[[bytes], None]) -> None:
         os.set_blocking(stream.fileno(), False)
-        self.selector.register(stream, selectors.EVENT_READ, partial(self._receive, stream, kept))
-        return kept
+        self.selector.register(stream, selectors.EVENT_READ, partial(self._receive, stream, take))
 
-    def _receive(self, stream: FileIO, kept: Kept) -> None:
+    def _receive(self, stream: FileIO, take: Callable[[bytes], None]) -> None:
         data = stream.read(1 << 16)
         if data:
-            kept.add(data)
+            take(data)
         elif data is not None:
             self.selector.unregister(stream)
 

@@ -157,6 +157,9 @@ def error(api: Api, status: int, code: str, message: str) -> dict[str, object]:
 def tools(body: Mapping[str, object]) -> Iterator[str]:
     """Names of the tools that a request offers; one in a namespace of codex's is `SPACE__NAME`."""
     yield from _named(body.get("tools"), "", 0)
+    for item in _dicts(body.get("input")):  # Codex 0.169 with its newer models: all of them here
+        if item.get("type") == "additional_tools":
+            yield from _named(item.get("tools"), "", 0)
 
 
 def _named(offered: object, space: str, depth: int) -> Iterator[str]:

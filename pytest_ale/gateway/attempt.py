@@ -23,6 +23,7 @@ REQUESTS = 32  # of one attempt, carried at once: more wait
 TOOLS = 1000  # names that are kept
 MODELS = 50
 NOTES = 20
+FAULTS = (401, 408, 429)  # of the key, or of the load: no agent can cause them
 LIMITED = (429, 503, 529)  # come again later
 PATIENCE = 600.0  # seconds of waiting that one refusal can cause
 
@@ -46,6 +47,7 @@ class Tally:
     `usd` is None where no price is known for something it used. `tools` are the names offered so
     far, each with the number of the request that first had it. `waited` are seconds between a
     refusal that said to come again, and coming. `trouble` are failures upstream, not the agent's.
+    `failing` is what upstream's last answer to a paid request was, where it was none.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -60,6 +62,8 @@ class Tally:
     running: int = 0
     first_request: float | None = None  # seconds of the epoch
     trouble: list[str] = field(default_factory=list)
+    failing: str = ""
+    prices: str = ""  # whose they are
 
 
 @dataclass
@@ -89,6 +93,7 @@ class Attempt:
         self._tools: dict[str, int] = {}
         self._statuses: dict[str, int] = {}
         self._trouble: list[str] = []
+        self._failing = ""
         self._usd = 0.0
         self._unpriced = False
         self._stopped = ""
@@ -162,8 +167,12 @@ class Attempt:
                 self._tools.setdefault(name, self.number)
         return self.number
 
-    def end(self, model: str, usage: Usage, status: int | None) -> None:
+    def end(
+        self, model: str, usage: Usage, status: int | None, *, whole: bool = False, said: str = ""
+    ) -> None:
         """A request has ended; `status` is None where nobody answered."""
+        if usage.requests:
+            self._failing = self._judged(status, said, whole=whole)
         self._running -= usage.requests
         name = str(status or "none")
         self._statuses[name] = self._statuses.get(name, 0) + 1
@@ -171,6 +180,19 @@ class Attempt:
         self._models[key] = self._models.get(key, Usage()) + usage
         if usage.tokens:
             self._charge(model, usage)
+
+    def _judged(self, status: int | None, said: str, *, whole: bool) -> str:
+        """What failed upstream, not by the agent's doing, or "".
+
+        Before the first answer any refusal is one: of the key, the account, the model's name.
+        Later an agent may have asked for nonsense itself.
+        """
+        answered = self.usage.requests > self.usage.refused
+        if (status or 0) >= 500 or status in FAULTS or (not answered and (status or 0) >= 400):
+            return f"status {status}: {said}"
+        if said in self._trouble:
+            return said
+        return "" if whole else self._failing  # one that the agent did not wait for says nothing
 
     def _charge(self, model: str, usage: Usage) -> None:
         usd = priced(self._run.price, model, usage)
@@ -198,6 +220,7 @@ class Attempt:
         return self._waited + min(time.monotonic() - since, max(asked, 60.0))
 
     def tally(self) -> Tally:
+        source = getattr(self._run.price, "source", lambda model: "")  # a plain function has none
         return Tally(
             usage=self.usage,
             models=dict(self._models),
@@ -211,6 +234,8 @@ class Attempt:
             running=self._running,
             first_request=self._first,
             trouble=[*self._trouble, *filter(None, [self.evidence.failed])],
+            failing=self._failing,
+            prices=", ".join(sorted({source(model) for model in self._models} - {""})),
         )
 
 

@@ -107,6 +107,13 @@ class Exchange:
 
     # Afterwards.
 
+    @property
+    def told(self) -> str:
+        """What is to be said of how it ended: our words, or an error's own."""
+        if self.said or (self.status or 0) < 400:
+            return self.said
+        return " ".join(self.kept[:300].decode(errors="replace").split())
+
     def usage(self) -> Usage:
         """What is counted: nothing for an error, and a guess where the answer does not tell."""
         if self.route.kind != "answer":

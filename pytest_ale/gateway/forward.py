@@ -119,7 +119,13 @@ class Forwarder:
             raise
         finally:
             usage = exchange.usage()
-            exchange.attempt.end(exchange.model, usage, exchange.status)
+            exchange.attempt.end(
+                exchange.model,
+                usage,
+                exchange.status,
+                whole=exchange.whole,
+                said=exchange.told,
+            )
             path = request.raw_path
             exchange.save()
             self._keep(partial(exchange.note, usage, path, time.monotonic()))

@@ -47,12 +47,14 @@ class Limits:
         return f"{getattr(self, name):g} {name}"
 
 
-def the_price(spec: str) -> Price:
-    """The function that `MODULE:NAME` names; "" knows no price."""
+def the_price(spec: str, file: str = "") -> Price:
+    """The function that `MODULE:NAME` names, or makes of a file; "" knows no price."""
     if not spec:
         return lambda model, usage: None
     module, _, name = spec.partition(":")
-    found: Price = getattr(importlib.import_module(module), name)
+    named = getattr(importlib.import_module(module), name)
+    found: Price = named(file) if file else named
+    priced(found, "", Usage())  # what it imports, it imports now: no stream has to wait for it
     return found
 
 

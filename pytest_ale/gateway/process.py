@@ -33,11 +33,13 @@ class Config:
 
     `price` names a function, `MODULE:NAME`, which is called as `price(model, usage)` and returns
     dollars, or None for a model it does not know; with no usage at all, whether it knows a model.
+    With `prices`, a file's path, it is called with that first, and what it returns is the function.
     `run_usd` is a ceiling for all attempts together. `secrets` are more that no evidence may hold.
     """
 
     upstreams: Mapping[Api, Upstream]
     price: str = ""
+    prices: str = ""
     run_usd: float | None = None
     secrets: tuple[str, ...] = ()
 

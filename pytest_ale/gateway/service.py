@@ -115,7 +115,7 @@ async def serve(
     upstreams: dict[Api, Upstream] = {
         api: Upstream(**known) for api, known in told["upstreams"].items()
     }
-    price: Price = the_price(told["price"])
+    price: Price = the_price(told["price"], told["prices"])
     secrets = {f"{api} key": known.key for api, known in upstreams.items()}
     secrets |= {f"secret {n}": text for n, text in enumerate(told["secrets"], 1)}
     async with AsyncExitStack() as stack:

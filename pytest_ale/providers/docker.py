@@ -9,21 +9,21 @@ network of Docker's at all, and no port is ever published.
 
 from __future__ import annotations
 
-import select
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ale import egress, engine, images, progress
-from pytest_ale.channels import network
-from pytest_ale.channels.boxed import READY_SECONDS
+from pytest_ale.channels import network, ways
 from pytest_ale.channels.contained import AGENT, HOME, TASK, Contained
-from pytest_ale.channels.container import OPT, RUN, Container, asking
+from pytest_ale.channels.container import Container, asking
 from pytest_ale.channels.desk import RemoteDesktop
 from pytest_ale.channels.vnc import ContainerScreen
+from pytest_ale.channels.ways import BRIDGE, OPT, RUN, forwarding
 from pytest_ale.sandbox import Fault, ProviderFault, SandboxSpec
 from pytest_ale.settings import Settings
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["DockerProvider"]
 
 LABEL = "pytest-ale"
-BRIDGE = Path(__file__).parent.parent / "bridge"
+PYTHON = "/usr/bin/python3"  # inside
 PIDS = 2048
 PROXY_PORT = 3128  # of the loopback, in a sandbox that may reach some hosts
 EGRESS = "egress.sock"
@@ -125,8 +125,8 @@ class DockerProvider:
             way_out = egress.Egress(spec.network, container.place / "run" / EGRESS)
             around.enter_context(way_out)
             sandbox.at_stop.append(lambda: {"hosts_refused": list(way_out.refused)})
-        if ways := forwarded(spec):
-            around.enter_context(forwarding(sandbox, ways))
+        if ports := forwarded(spec, container.place / "run"):
+            around.enter_context(forwarding(sandbox.converse, ports, python=PYTHON))
         if spec.desktop:
             around.callback(start_desktop(sandbox, spec.screen).close)
         return sandbox
@@ -227,14 +227,26 @@ def labels(lease: str, spec: SandboxSpec) -> dict[str, str]:
 
 def seen(spec: SandboxSpec) -> dict[Path, str]:
     """Host paths that are seen inside, and where."""
-    found = {BRIDGE: f"{OPT}/bridge"} | {kit: f"{OPT}/{kit.name}" for kit in spec.kits}
-    return found | {path: f"{RUN}-{port}.sock" for port, path in spec.sockets.items()}
+    return {BRIDGE: f"{OPT}/bridge"} | ways.kits(spec)
 
 
-def forwarded(spec: SandboxSpec) -> dict[int, str]:
-    """The loopback ports inside, and the sockets they lead to."""
-    ways = {port: f"{RUN}-{port}.sock" for port in spec.sockets}
-    return ways | ({PROXY_PORT: f"{RUN}/{EGRESS}"} if isinstance(spec.network, tuple) else {})
+def forwarded(spec: SandboxSpec, run: Path) -> dict[int, str]:
+    """The loopback ports inside, and the sockets they lead to.
+
+    Links in a folder that lives as long as the container: with a socket mounted by itself the
+    engine could neither start it again nor read its files once that socket is gone.
+    """
+    found = {PROXY_PORT: f"{RUN}/{EGRESS}"} if isinstance(spec.network, tuple) else {}
+    for port, path in ways.listening(spec).items():
+        link = run / f"{port}.sock"
+        try:
+            link.unlink(missing_ok=True)  # of a sandbox that was kept
+            os.link(path, link)
+        except OSError as error:
+            where = f"it must be on the filesystem of {run.parent.parent}"
+            raise ProviderFault(f"port {port}: no link to {path} ({error}); {where}") from error
+        found[port] = f"{RUN}/{port}.sock"
+    return found
 
 
 def environment(image: Sequence[str], spec: SandboxSpec) -> dict[str, str]:
@@ -252,27 +264,13 @@ def environment(image: Sequence[str], spec: SandboxSpec) -> dict[str, str]:
 # What stands around an agent.
 
 
-@contextmanager
-def forwarding(sandbox: Contained, ways: Mapping[int, str]) -> Iterator[None]:
-    """Lead loopback ports inside to sockets for as long as the sandbox lives."""
-    words = [word for port, path in ways.items() for word in (str(port), path)]
-    command = ["/usr/bin/python3", "-I", "-S", f"{OPT}/bridge/forward.py", *words]
-    talk = sandbox.converse(command)
-    try:
-        if not select.select([talk.stdout], [], [], READY_SECONDS)[0] or not talk.stdout.read(16):
-            raise ProviderFault(f"ports {', '.join(map(str, ways))} could not be forwarded")
-        yield
-    finally:
-        talk.close()
-
-
 def start_desktop(sandbox: Contained, screen: tuple[int, int]) -> RemoteDesktop:
     """Start X and what belongs to it; a window can be opened when this returns."""
     width, height = map(str, screen)
     began = sandbox.exec(["ale-desktop", width, height], timeout=DESKTOP_SECONDS)
     if began.returncode:
         raise ProviderFault(f"the desktop did not start: {began.stderr.strip()[-500:]}")
-    command = ["/usr/bin/python3", "-I", f"{OPT}/bridge", "desk"]
+    command = [PYTHON, "-I", f"{OPT}/bridge", "desk"]
     desktop = RemoteDesktop(partial(sandbox.converse, command))
     sandbox.give_desktop(desktop)
     return desktop

@@ -22,13 +22,13 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pytest_ale.channels import tree
-from pytest_ale.channels.boxed import STOP_SECONDS, Boxed, Request, end
+from pytest_ale.channels.boxed import STOP_SECONDS, Boxed, Conversation, Request, end
 from pytest_ale.channels.boxing import (
     HOME,
     HOW_TO_BOX,
@@ -37,10 +37,12 @@ from pytest_ale.channels.boxing import (
     current_mode,
     environment,
     furnish,
+    interpreter,
     last_signal,
     launch,
     probe,
 )
+from pytest_ale.channels.ways import forwarded, forwarding
 from pytest_ale.sandbox import (
     Desktop,
     DesktopError,
@@ -63,6 +65,7 @@ class LocalSandbox:
     def __init__(self, root: Path, boxed: Boxed, mode: str) -> None:
         self.mode = mode
         self._root, self._boxed = root, boxed
+        self._around = ExitStack()  # what stands around the agent until `stop`
         is_boxed = mode != "none"
         self.home = HOME if is_boxed else str(root / "home")
         self._tmp = "/tmp" if is_boxed else str(root / "tmp")
@@ -102,10 +105,33 @@ class LocalSandbox:
         where = posixpath.join(self._task, cwd or ".")
         return Request.of(command, where, environment(self.home, self._tmp) | dict(env))
 
+    def stream(
+        self,
+        command: Sequence[str],
+        told: Callable[[str, bytes], None],
+        *,
+        timeout: float | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        tick: Callable[[], None] | None = None,
+    ) -> int:
+        """Run a command and hand on what it writes as it comes."""
+        request = self._request(command, None, env or {})
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        return self._boxed.stream(request, told, stdin=given, timeout=timeout, tick=tick)
+
     def interact(self, command: Sequence[str], *, terminal: int) -> int:
         """Run a command on the caller's terminal (a file descriptor) until it ends."""
         term = {"TERM": os.environ.get("TERM", "xterm-256color")}
         return self._boxed.interact(self._request(command, None, term), terminal=terminal)
+
+    def forward(self, ways: Mapping[int, str]) -> None:
+        """Lead loopback ports inside to sockets, as seen there, until the sandbox is stopped."""
+        self._around.enter_context(forwarding(self._converse, ways, python=interpreter()))
+
+    def _converse(self, command: Sequence[str]) -> Conversation:
+        # Not in the task's folder: in a sandbox that was kept the agent may have removed it.
+        return self._boxed.converse(Request(command, "/", environment(self.home, self._tmp)))
 
     def put(self, local: Path, remote: str) -> None:
         """Copy a host file or folder in; links in a folder stay links."""
@@ -135,7 +161,8 @@ class LocalSandbox:
 
     def stop(self) -> None:
         """Kill every process in the sandbox and return once they are proved dead; files stay."""
-        self._boxed.stop()
+        with self._around:
+            self._boxed.stop()
         if self.mode == "none":
             sweep(self._root)
 
@@ -176,7 +203,7 @@ class LocalProvider:
 
     def refuses(self, spec: SandboxSpec, *, trusted: bool) -> str | None:
         """Say why it cannot host this, or None."""
-        return _lacking(spec) or self._unsafe(trusted)
+        return _lacking(spec) or _walls_lacking(spec, current_mode()) or self._unsafe(trusted)
 
     def _unsafe(self, trusted: bool) -> str | None:
         mode = current_mode()
@@ -213,16 +240,20 @@ class LocalProvider:
         return self._open(lease, root, spec, current_mode())
 
     def _open(self, lease: str, root: Path, spec: SandboxSpec, mode: str) -> LocalSandbox:
-        boxed = launch(root, spec, mode)
+        if why := _walls_lacking(spec, mode):
+            raise ProviderFault(f"sandbox {lease}: {why}")
+        sandbox = LocalSandbox(root, boxed := launch(root, spec, mode), mode)
         try:
             tag = Tag.read(root) or Tag(lease, dict(spec.labels), mode)
             tag.residents.append([boxed.pid, started(boxed.pid)])
             tag.write(root)
+            if spec.sockets:
+                sandbox.forward(forwarded(spec))
         except BaseException:
-            boxed.stop()
+            sandbox.stop()
             raise
-        self._here[lease] = LocalSandbox(root, boxed, mode)
-        return self._here[lease]
+        self._here[lease] = sandbox
+        return sandbox
 
     def destroy(self, lease: str) -> None:
         """Kill what lives in a sandbox and remove it; a sandbox that is gone is no error."""
@@ -254,10 +285,17 @@ def _lacking(spec: SandboxSpec) -> str | None:
         f"local provider has no licence for {spec.licence}": spec.licence,
         "local provider installs no packages": spec.packages or spec.python,
         "local provider cannot limit the network to hosts": spec.network not in ("none", "open"),
-        "local provider has no kits": spec.kits,
-        "local provider leads no port to a socket of the host": spec.sockets,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _walls_lacking(spec: SandboxSpec, mode: str) -> str | None:
+    """What a spec asks for that takes a file tree, and a loopback, of the sandbox's own."""
+    if mode != "none":
+        return None
+    if spec.kits:
+        return "local provider without namespaces has no kits"
+    return "local provider without namespaces leads no port to a socket" if spec.sockets else None
 
 
 # What is written down, and how to end a sandbox of another process by it.

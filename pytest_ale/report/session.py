@@ -60,7 +60,8 @@ class Reporting:
 
     @property
     def _speaks(self) -> bool:
-        return bool(self._seen) or (self._resumes and not self._config.option.collectonly)
+        only_looks = self._config.option.collectonly or self._config.stash[SETTINGS].dry_run
+        return bool(self._seen) or (self._resumes and not only_looks)
 
     def _status(self, exitstatus: int) -> int:
         from pytest_ale.report.tally import line, unscored

@@ -34,8 +34,14 @@ def read(body: Json) -> Asked:
         stream=body.get("stream") is True,
         system="\n".join(system),
         history=tuple(part for item in items if not _is_system(item) for part in _parts(item)),
-        tools=tuple(tool for told in many(body.get("tools")) for tool in _tools(told)),
+        tools=tuple(tool for told in _offered(body, items) for tool in _tools(told)),
     )
+
+
+def _offered(body: Json, items: list[Json]) -> list[Json]:
+    """Tools stand in the request, or, with the newer of Codex's own models, in its input."""
+    added = [item for item in items if item.get("type") == "additional_tools"]
+    return many(body.get("tools")) + [tool for item in added for tool in many(item.get("tools"))]
 
 
 def _is_system(item: Json) -> bool:

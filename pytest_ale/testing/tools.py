@@ -27,6 +27,8 @@ SHELLS = (
     "terminal",
 )
 COMMANDS = ("command", "cmd", "script", "input")
+# Codex with its newer models: a tool that takes JavaScript, in which all its own tools are.
+CODE = ("functions", "exec")
 
 
 def find(name: str, offered: Sequence[Tool]) -> Tool | None:
@@ -49,7 +51,10 @@ def _shell(offered: Sequence[Tool]) -> Tool | None:
     for name in SHELLS:
         if name in own:
             return own[name]
-    return next((tool for tool in own.values() if _command(tool) in COMMANDS[:2]), None)
+    coded = (tool for tool in offered if (tool.namespace, tool.name) == CODE and tool.freeform)
+    return next(
+        (tool for tool in own.values() if _command(tool) in COMMANDS[:2]), next(coded, None)
+    )
 
 
 def _command(tool: Tool) -> str:
@@ -60,12 +65,19 @@ def _command(tool: Tool) -> str:
 
 def arguments(call: Call, tool: Tool) -> str:
     """A call's arguments as the tool takes them: JSON, or text."""
+    if tool.freeform and call.tool == "shell" and (tool.namespace, tool.name) == CODE:
+        return _shell_code(call.arguments)
     if tool.freeform:
         return "\n".join(str(value) for value in call.arguments.values())
     given = dict(call.arguments)
     if call.tool == "shell":
         given = _shell_arguments(given, tool)
     return json.dumps(given)
+
+
+def _shell_code(given: Mapping[str, object]) -> str:
+    renamed = {"cmd" if name == "command" else name: value for name, value in given.items()}
+    return f"text((await tools.exec_command({json.dumps(renamed)})).output)"
 
 
 def _shell_arguments(given: Mapping[str, object], tool: Tool) -> dict[str, object]:

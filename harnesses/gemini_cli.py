@@ -1,0 +1,234 @@
+"""gemini_cli: Google's Gemini CLI.
+
+Knows its configuration and how its tool calls are done again; what it writes is read by
+gemini_cli_log.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_ale.harness import Knob
+from pytest_ale.npm import Package
+from pytest_ale.program import Brief, Program, Reader
+from pytest_ale.recording import RecordingSandbox
+from pytest_ale.sandbox import Fault, SandboxError
+from pytest_ale.story import Story
+from pytest_ale.trajectory import ToolCall
+
+from .gemini_cli_log import Log, edited
+
+# Its own default, `auto`, has a smaller model rate the prompt and choose between two others: the
+# score would be nobody's. `pro` is its own word for the model that it takes for hard work.
+MODEL = "pro"
+
+# Tries of a request that gets 429, 5xx or no connection, 5, 10 and 20 s apart (or as long as a 429
+# says), each give or take a third: a dead server ends it in 25 to 46 s. Its own 10 take 4 minutes.
+ATTEMPTS = "4"
+
+MCP_MILLISECONDS = 600_000
+SHELL_SECONDS = 600.0
+LEVELS = ("minimal", "low", "medium", "high")
+WEB = ("google_web_search", "web_fetch")
+# Nobody is there to answer, or to agree to a plan.
+ASKING = ("ask_user", "enter_plan_mode", "exit_plan_mode")
+
+LOOKS = {
+    *("list_directory", "read_file", "read_many_files", "grep_search", "search_file_content"),
+    *("glob", "read_background_output", "list_background_processes", "update_topic"),
+    *("write_todos", "activate_skill", "get_internal_docs", "save_memory", *WEB, *ASKING),
+    # What a sub-agent did is recorded as its own calls.
+    *("invoke_agent", "complete_task"),
+}
+
+
+def attempts(text: str) -> str:
+    if not (text.isdigit() and 1 <= int(text) <= 10):
+        raise ValueError("must be a number from 1 to 10")
+    return text
+
+
+def thinking(text: str) -> str:
+    if text and text not in LEVELS and not re.fullmatch(r"-1|\d{1,6}", text):
+        raise ValueError(f"must be {', '.join(LEVELS)}, a number of tokens, or -1 for its choice")
+    return text
+
+
+def on_or_off(text: str) -> str:
+    if text not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return text
+
+
+def tools(text: str) -> str:
+    if not re.fullmatch(r"(\w+(,\w+)*)?", text):
+        raise ValueError("must be names of tools, with commas between them")
+    return text
+
+
+class GeminiCli(Program):
+    name = "gemini_cli"
+    about = "Google Gemini CLI"
+    api = "gemini"
+    package = Package(
+        kit="gemini_cli",
+        name="@google/gemini-cli",
+        version="0.61.0",
+        program="node_modules/@google/gemini-cli/bundle/gemini.js",
+        node=True,
+    )
+    # Its stdout has no thoughts, no tokens of a turn, no pictures, and little of most results.
+    followed = (".gemini/tmp/*/chats/*.jsonl", ".gemini/tmp/*/chats/*/*.jsonl")
+    own = {
+        "thinking": Knob(
+            f"{', '.join(LEVELS)} (Gemini 3), or a budget in tokens (2.5); its default",
+            "",
+            thinking,
+        ),
+        "web": Knob("on or off: search and fetch, which the model's server does", "off", on_or_off),
+        "disabled_tools": Knob("names of its tools that are not offered, with commas", "", tools),
+        "attempts": Knob("tries of a request that fails, 1 to 10", ATTEMPTS, attempts),
+    }
+
+    def files(self, brief: Brief) -> Mapping[str, str]:
+        return {".gemini/settings.json": json.dumps(self._settings(brief), indent=1)}
+
+    def _settings(self, brief: Brief) -> dict[str, object]:
+        settings: dict[str, object] = {
+            "security": {
+                "auth": {"selectedType": "gemini-api-key"},
+                "folderTrust": {"enabled": False},
+            },
+            "privacy": {"usageStatisticsEnabled": False},
+            "telemetry": {"enabled": False},
+            "general": {
+                "enableAutoUpdate": False,
+                "enableAutoUpdateNotification": False,
+                "maxAttempts": int(brief.knobs["attempts"]),
+                "sessionRetention": {"enabled": False},
+                "plan": {"enabled": False},
+            },
+            # Else its file tools refuse all outside of the task's folder, which its shell reaches.
+            "context": {"includeDirectories": [brief.home, "/tmp"]},
+            # It would look for one to download.
+            "tools": {"exclude": self._excluded(brief), "useRipgrep": False},
+            "ide": {"enabled": False},
+            "mcpServers": {
+                name: {
+                    "command": server.command,
+                    "args": list(server.args),
+                    "timeout": MCP_MILLISECONDS,
+                    "trust": True,
+                }
+                for name, server in brief.servers.items()
+            },
+        }
+        return settings | self._thinking(brief)
+
+    def _excluded(self, brief: Brief) -> list[str]:
+        web = () if brief.knobs["web"] == "on" else WEB
+        return [*ASKING, *web, *filter(None, brief.knobs["disabled_tools"].split(","))]
+
+    def _thinking(self, brief: Brief) -> dict[str, object]:
+        asked = brief.knobs["thinking"]
+        if not asked:
+            return {}
+        said = (
+            {"thinkingLevel": asked.upper()} if asked in LEVELS else {"thinkingBudget": int(asked)}
+        )
+        config = {"generateContentConfig": {"thinkingConfig": {"includeThoughts": True, **said}}}
+        return {"modelConfigs": {"customOverrides": [{"match": {}, "modelConfig": config}]}}
+
+    def environment(self, brief: Brief) -> Mapping[str, str]:
+        return {
+            "GEMINI_API_KEY": brief.key,
+            "GOOGLE_GEMINI_BASE_URL": brief.base_url,
+            # It would start itself anew with more memory for its heap: 0.7 of 2 s.
+            "GEMINI_CLI_NO_RELAUNCH": "true",
+        }
+
+    def arguments(self, brief: Brief) -> list[str]:
+        told = ["--approval-mode", "yolo", "--skip-trust", "--output-format", "stream-json"]
+        return ["--model", brief.model or MODEL, *told]
+
+    def reader(self, story: Story) -> Reader:
+        return Log(story)
+
+    def tool(self, server: str, name: str) -> str:
+        return f"mcp_{server}_{name}"
+
+    def again(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
+        if call.function_name in LOOKS:
+            return False
+        known: Mapping[str, Callable[[ToolCall, RecordingSandbox], bool]] = {
+            "run_shell_command": _run,
+            "write_file": _write,
+            "replace": _replace,
+        }
+        if call.function_name not in known:
+            if _result(call).get("is_error"):  # such as of a tool that there never was
+                return False
+            raise Fault(f"recorded call {call.function_name} of gemini_cli cannot be done again")
+        return known[call.function_name](call, sandbox)
+
+
+def _result(call: ToolCall) -> Mapping[str, object]:
+    """What was noted with the result that the call had."""
+    noted = (call.extra or {}).get("result")
+    return noted if isinstance(noted, dict) else {}
+
+
+def _task(sandbox: RecordingSandbox) -> str:
+    return sandbox.output.rpartition("/")[0]
+
+
+def _run(call: ToolCall, sandbox: RecordingSandbox) -> bool:
+    """A command, as it runs them; one may fail, or not end, again."""
+    given = call.arguments
+    command = str(given.get("command", ""))
+    if not command:
+        return False
+    if given.get("is_background"):
+        command = f"setsid bash -c {shlex.quote(command)} </dev/null >/dev/null 2>&1 &"
+    where = f"{_task(sandbox)}/{given.get('dir_path') or ''}"
+    if str(given.get("dir_path", "")).startswith("/"):
+        where = str(given["dir_path"])
+    with suppress(SandboxError):
+        sandbox.exec(["bash", "-c", command], cwd=where.rstrip("/"), timeout=SHELL_SECONDS)
+    return True
+
+
+def _place(call: ToolCall, sandbox: RecordingSandbox) -> str:
+    path = str(call.arguments.get("file_path", ""))
+    if path.startswith("~/"):
+        return f"{sandbox.home}/{path[2:]}"
+    return path if path.startswith("/") else f"{_task(sandbox)}/{path}"
+
+
+def _write(call: ToolCall, sandbox: RecordingSandbox) -> bool:
+    if _result(call).get("is_error"):
+        return False
+    sandbox.write(_place(call, sandbox), str(call.arguments.get("content", "")))
+    return True
+
+
+def _replace(call: ToolCall, sandbox: RecordingSandbox) -> bool:
+    """An edit; where it matched more loosely than word by word, what came of it is recorded."""
+    if _result(call).get("is_error"):
+        return False
+    path, made = _place(call, sandbox), _result(call).get("new_content")
+    if not isinstance(made, str):
+        try:
+            before = sandbox.read(path).decode(errors="replace")
+        except SandboxError:
+            before = ""
+        made = edited(before, call.arguments)
+    if made is None:
+        raise Fault(f"recorded call replace cannot be done again: its old_string is not in {path}")
+    sandbox.write(path, made)
+    return True

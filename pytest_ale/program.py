@@ -1,0 +1,244 @@
+"""Program: an agent of somebody else's, deployed into the sandbox and watched while it works.
+
+Knows no program in particular, no provider and nothing of grading. What one program needs is in
+its file in `harnesses/`: its kit, its configuration, its command line, and a reader of its log.
+
+    deploy   configuration files and the prompt are in the sandbox, and the bridge answers there
+    run      it is started, its log becomes the trajectory while it is written, and how it ended
+             is told: as the agent's ending, or as a fault of what stands around it (verdict.py)
+"""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pydantic import JsonValue
+
+from pytest_ale.bridge_calls import redo_tool
+from pytest_ale.gateway.usage import Usage
+from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
+from pytest_ale.kept import restored
+from pytest_ale.kits import Packed, bridge_kit
+from pytest_ale.logs import Log, Tails
+from pytest_ale.recording import RecordingSandbox
+from pytest_ale.sandbox import ExecTimeout, HarnessFault, SandboxError
+from pytest_ale.story import Story
+from pytest_ale.trajectory import ToolCall
+from pytest_ale.verdict import Stopped, Watch, ending_of
+
+__all__ = ["Brief", "Closing", "Program", "Reader", "Server"]
+
+BRIDGE = "desktop"  # what the agent knows the bridge by
+PROBE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """An MCP server that the agent is to start, over stdin and stdout."""
+
+    command: str
+    args: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What a program is told for one attempt; every path is one inside the sandbox."""
+
+    prompt: str
+    model: str  # "" for the program's own choice
+    base_url: str  # of the model gateway, without /v1
+    key: str  # good at the gateway, for this attempt only
+    servers: Mapping[str, Server]
+    knobs: Mapping[str, str]
+    home: str
+    task: str  # the folder it starts in
+
+
+@dataclass(frozen=True)
+class Closing:
+    """What a program said of its own end. `failed` is its complaint, "" for none."""
+
+    failed: str = ""
+    refused: bool = False  # the model would not do it
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    session: str = ""
+
+
+class Reader(Protocol):
+    """Makes a story of what a program writes; it is fed whole lines, in order, as they come."""
+
+    def line(self, source: str, text: str) -> None:
+        """One line of `stdout`, of `stderr`, or of a file that is followed (its path)."""
+        ...
+
+    def close(self, status: int | None) -> Closing:
+        """The program has ended, with this exit status (None: it was stopped)."""
+        ...
+
+
+class Program(Harness):
+    """An agent program; a subclass says what is particular to it."""
+
+    package: ClassVar[Packed]  # where it comes from, and the version that was tried
+    packed = True
+    followed: ClassVar[tuple[str, ...]] = ()  # globs below the home: files that grow as it works
+    own: ClassVar[Mapping[str, Knob]] = {}  # knobs of its own
+    common: ClassVar[Mapping[str, Knob]] = {
+        "coordinates": Knob(
+            "how the model names places on the screen: pixels or thousandths", "pixels"
+        ),
+    }
+
+    def __init_subclass__(cls) -> None:
+        cls.knobs = {**cls.common, **cls.own}
+
+    # What is particular to one.
+
+    def files(self, brief: Brief) -> Mapping[str, str]:
+        """Configuration files, by their paths below the home."""
+        return {}
+
+    def environment(self, brief: Brief) -> Mapping[str, str]:
+        return {}
+
+    @abstractmethod
+    def arguments(self, brief: Brief) -> list[str]:
+        """What follows the program's name on its command line; no key may be in it."""
+
+    def stdin(self, brief: Brief) -> str:
+        """The prompt, unless it is told in another way: a command line has an end."""
+        return brief.prompt
+
+    @abstractmethod
+    def reader(self, story: Story) -> Reader: ...
+
+    def tool(self, server: str, name: str) -> str:
+        """What the model is told that a tool of an MCP server is called."""
+        return f"mcp__{server}__{name}"
+
+    # What is the same for all.
+
+    def resolve(self, agent: Agent) -> Agent:
+        """Find out, once for the run, which version a name such as `latest` means."""
+        asked = agent.version or self.package.version
+        if asked[:1].isdigit():
+            return replace(agent, resolved=asked)
+        return replace(agent, resolved=self.package.resolve(asked))
+
+    @property
+    def pinned(self) -> str:
+        return self.package.version
+
+    def parts(self, agent: Agent) -> list[str]:
+        here = "is" if self.package.is_here(self.version(agent)) else "is not yet"
+        return [f"its kit, packed once on this machine by {self.package.by} (it {here})"]
+
+    def version(self, agent: Agent) -> str:
+        return agent.resolved or agent.version or self.package.version
+
+    def check(self, agent: Agent) -> None:
+        given = agent.knobs["coordinates"]
+        if given not in ("pixels", "thousandths"):
+            raise BadAgent(
+                f"agent {self.name}: knob coordinates={given!r} is not pixels or thousandths"
+            )
+
+    def kits(self, agent: Agent, *, desktop: bool) -> tuple[Path, ...]:
+        own = self.package.kit_of(self.version(agent))
+        return (own, bridge_kit()) if desktop else (own,)
+
+    def brief(self, work: Work) -> Brief:
+        servers = {BRIDGE: self._bridge(work)} if work.has_desktop else {}
+        return Brief(
+            prompt=work.prompt,
+            model=work.agent.model or "",
+            base_url=work.model_url,
+            key=work.model_key,
+            servers=servers,
+            knobs=work.agent.knobs,
+            home=work.sandbox.home,
+            task=work.sandbox.output.rpartition("/")[0],
+        )
+
+    def _bridge(self, work: Work) -> Server:
+        """With -I nothing that the agent leaves in its folders is imported."""
+        options = ("--coordinates", work.agent.knobs["coordinates"])
+        return Server("/usr/bin/python3", ("-I", f"{work.kits[1]}/run.py", BRIDGE, *options))
+
+    def deploy(self, work: Work) -> None:
+        brief = self.brief(work)
+        try:
+            for path, text in self.files(brief).items():
+                work.machine.write(f"{brief.home}/{path}", text)
+            for server in brief.servers.values():
+                work.tools = self._probe(work, server)
+        except SandboxError as error:
+            raise HarnessFault(f"{self.name} could not be deployed: {error}") from error
+
+    def _probe(self, work: Work, server: Server) -> tuple[str, ...]:
+        """Ask the bridge for its tools, from where the agent will (peers.md 16: 209 samples)."""
+        run = ["/usr/bin/python3", "-I", f"{work.kits[1]}/run.py", "probe"]
+        said = work.machine.exec([*run, server.command, *server.args], timeout=PROBE_SECONDS)
+        if said.returncode:
+            raise HarnessFault(f"the bridge does not answer: {said.stderr.strip()[-1000:]}")
+        return tuple(self.tool(BRIDGE, name) for name in json.loads(said.stdout))
+
+    def run(self, work: Work) -> Ending:
+        brief = self.brief(work)
+        reader = self.reader(work.story)
+        log = Log(work.log_dir, reader, work.scrub)
+        tails = Tails(work.machine, self.followed, log)
+        status: int | None = None
+        try:
+            status = work.machine.stream(
+                [*self.package.command(work.kits[0]), *self.arguments(brief)],
+                log.take,
+                timeout=work.left,
+                env={**work.env, **work.keys, **self.environment(brief)},
+                stdin=self.stdin(brief),
+                tick=Watch(self.name, work, (tails.poll,)),
+            )
+        except (ExecTimeout, Stopped):
+            pass
+        finally:
+            tails.poll()
+            log.end()
+            work.closing = reader.close(status)
+        return ending_of(self.name, work, status, log.last_words)
+
+    # Replay.
+
+    @property
+    def on_screen(self) -> str:
+        return self.tool(BRIDGE, "")
+
+    def redo(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
+        """Do a recorded call again: the bridge's on the desktop, others as `again` knows how."""
+        whole = {name: _whole(value, folder) for name, value in call.arguments.items()}
+        call = call.model_copy(update={"arguments": whole})
+        start = self.on_screen
+        if call.function_name.startswith(start):
+            name = call.function_name.removeprefix(start)
+            return redo_tool(name, call.arguments, sandbox, call.extra)
+        return self.again(call, sandbox, folder)
+
+    @abstractmethod
+    def again(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
+        """Do a call of its own tools again; False for one that changes nothing in the sandbox."""
+
+
+def _whole(value: JsonValue, folder: Path) -> JsonValue:
+    """An argument, with the text that its story has put into a file beside the recording."""
+    if (
+        isinstance(value, dict)
+        and str(value.get("file")).startswith("written/")
+        and len(value) == 1
+    ):
+        return restored(value, folder).decode(errors="replace")
+    return value

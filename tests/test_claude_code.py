@@ -1,0 +1,484 @@
+"""claude_code: the real Claude Code, in docker, and what it says there made a story."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from pytest_ale.harnesses.claude_code import ClaudeCode
+from pytest_ale.harnesses.claude_code_log import Log
+
+from pytest_ale.gateway.usage import Usage as Used
+from pytest_ale.harness import BadAgent, parse_agents
+from pytest_ale.kept import Kept
+from pytest_ale.program import Brief, Closing, Server
+from pytest_ale.recorder import Recorder
+from pytest_ale.story import Story
+from pytest_ale.testing import (
+    Call,
+    Cut,
+    Expect,
+    Refuse,
+    Say,
+    Script,
+    ScriptedModel,
+    Think,
+    Turn,
+    Usage,
+)
+from pytest_ale.trajectory import ObservationResult, Step, Trajectory, check, dump, load
+
+from .conftest import Project
+
+CANARY = "sk-ant-canary-0123456789abcdef"
+AGENT = "claude_code:claude-sonnet-4-5"
+TASK = "/home/agent/task"
+COPY = "cp inputs/word.txt output/word.txt"
+LONG = "long " * 12_000 + "enough"
+
+
+def words(url: str) -> list[str]:
+    given = ["tasks", f"--ale-agent={AGENT}", "--ale-provider=docker", f"--ale-base-url={url}"]
+    return [*given, "--ale-retries=0"]
+
+
+def shell(command: str, **more: object) -> Call:
+    return Call("shell", {"command": command, **more})
+
+
+def results(step: Step) -> tuple[ObservationResult, ...]:
+    return step.observation.results if step.observation else ()
+
+
+def spent(story: Trajectory) -> Iterator[tuple[int | None, int | None, int | None]]:
+    """What each answer used, sub-agents' too."""
+    for step in story.steps:
+        if told := step.metrics:
+            yield told.prompt_tokens, told.completion_tokens, told.cached_tokens
+    for below in story.subagent_trajectories or ():
+        yield from spent(below)
+
+
+# A folder that lasts, pictures, files, an edit that it refuses to do, and the background.
+LOOK = "env; mkdir -p sub && cd sub && cp ../inputs/word.txt w.txt"
+CHECKED = 'test "$(cat a.txt)" = "it is the word" && cksum < long.txt && cd /'
+WORK = [
+    Usage(input=1000, output=50, cached=400, written=100),
+    Think("First I look."),
+    Expect(tool_offered=("desktop.screenshot", "desktop.click"), prompt_contains="word.txt"),
+    shell(LOOK),
+    Usage(input=1200, output=9),
+    Turn(Say("Now the screen."), Call("desktop.screenshot")),
+    Expect(picture=True),
+    Turn(Call("desktop.click", {"coordinate": [200, 150]}), shell("pwd; echo oh >&2; exit 3")),
+    Turn(
+        Call("Write", {"file_path": f"{TASK}/sub/long.txt", "content": LONG}),
+        Call("Write", {"file_path": f"{TASK}/sub/a.txt", "content": "it is not the word"}),
+    ),
+    Call("Edit", {"file_path": f"{TASK}/sub/a.txt", "old_string": "not ", "new_string": ""}),
+    Call("Edit", {"file_path": f"{TASK}/sub/a.txt", "old_string": "none", "new_string": "lost"}),
+    Expect(tool_result_contains="not found"),
+    shell("sleep 1; cp w.txt ../output/word.txt", run_in_background=True),
+    shell(f"sleep 2; {CHECKED}"),
+    Say("Done."),
+]
+CALLED = [
+    *("Bash", "mcp__desktop__screenshot", "mcp__desktop__click", "Bash", "Write", "Write"),
+    *("Edit", "Edit", "Bash", "Bash"),
+]
+REPLAYED = ["exec", "desktop.click", "exec", "write", "write", "write", "exec", "exec"]
+
+
+def test_it_works_with_shell_and_screen_and_is_replayed(
+    project: Project, docker_engine: None
+) -> None:
+    project.task("copy", environment={"desktop": True})
+    with ScriptedModel(Script(WORK)) as model:
+        project.run(*words(model.url), env={"ANTHROPIC_API_KEY": CANARY})
+    model.check()
+    (record,), attempt = project.results, project.attempt()
+    assert (record["outcome"], record["score"]) == ("scored", 1.0), record["message"]
+    assert (record["models"], record["requests"]) == (["claude-sonnet-4-5"], 9)
+    assert seconds_to_ask(attempt) < 6  # 1.5 s where nothing else runs
+    first = told_whole(attempt, record)
+    no_key_is_kept(project.runs[-1])
+    again = f"--ale-knob=path={project.runs[-1]}"
+    project.run("tasks", "--ale-agent=replay", again, "--ale-provider=docker", "--ale-retries=0")
+    (record,) = project.results
+    assert record["score"] == 1.0, record["message"]
+    second = load(project.attempt() / "trajectory.json")
+    done = [call.function_name for step in second.steps for call in step.tool_calls or ()]
+    assert [name for name in done if name != "desktop.size"] == REPLAYED
+    (cksum,) = results(second.steps[-1])
+    assert str(results(first[-2])[0].content).startswith(str(cksum.content).strip())
+
+
+def told_whole(attempt: Path, record: Mapping[str, object]) -> list[Step]:
+    assert check(attempt / "trajectory.json") == []
+    story = load(attempt / "trajectory.json")
+    steps = [step for step in story.steps if step.source == "agent"]
+    assert [step.message for step in steps] == ["", "Now the screen.", *[""] * 6, "Done."]
+    assert steps[0].reasoning_content == "First I look."
+    assert {(step.model_name, step.llm_call_count) for step in steps} == {("claude-sonnet-4-5", 1)}
+    calls = [call for step in steps for call in step.tool_calls or ()]
+    assert [call.function_name for call in calls] == CALLED
+    assert calls[0].arguments == {"command": LOOK}
+    assert calls[2].arguments == {"coordinate": [200, 150]}
+    kept = calls[4].arguments["content"]
+    assert isinstance(kept, dict) and (attempt / str(kept["file"])).read_text() == LONG
+    told_results(steps, attempt)
+    used = [(1000, 50, 400), (1200, 9, 0), *[(100, 10, 0)] * 7]
+    assert list(spent(story)) == used
+    assert steps[0].metrics and steps[0].metrics.extra
+    assert steps[0].metrics.extra["cache_write_tokens"] == 100
+    assert record["tokens_in"] == sum(prompt for prompt, _, _ in used)
+    assert record["tokens_out"] == sum(output for _, output, _ in used)
+    times = [str(step.timestamp) for step in story.steps]
+    assert times == sorted(times)
+    return steps
+
+
+def told_results(steps: list[Step], attempt: Path) -> None:
+    (shown,) = results(steps[1])
+    assert shown.content and not isinstance(shown.content, str)
+    (source,) = [part.source for part in shown.content if part.source]
+    assert (attempt / source.path).read_bytes().startswith(b"\x89PNG")
+    _, failed = results(steps[2])
+    assert failed.content == f"Exit code 3\n{TASK}/sub\noh"
+    extra = failed.extra or {}
+    assert (extra["is_error"], extra["exit_code"]) == (True, 3)
+    slept = results(steps[-2])[0].extra or {}
+    assert 2 <= float(str(slept["seconds"])) < 5
+
+
+def no_key_is_kept(run: Path) -> None:
+    """The real one was not even there for `env` to show; the attempt's own was."""
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert b"ANTHROPIC_API_KEY=" in kept[next(run.rglob("stdout.log"))]
+    assert [path for path, data in kept.items() if CANARY.encode() in data] == []
+
+
+def seconds_to_ask(attempt: Path) -> float:
+    """From the lease to the first request to its model."""
+    lines = map(json.loads, (attempt / "events.jsonl").read_text().splitlines())
+    leased = next(line["time"] for line in lines if line["phase"] == "lease")
+    first = json.loads((attempt / "model/requests.jsonl").read_text().splitlines()[0])
+    return float(first["at"]) - datetime.fromisoformat(leased).timestamp()
+
+
+# A sub-agent is told the same as it begins anew: it has no tool to begin another with.
+ASKED = {"description": "Look around", "prompt": "Say where.", "subagent_type": "Explore"}
+TWO = [
+    Usage(input=3000, output=70, cached=1000),
+    Turn(Say("I ask another."), shell(f"{COPY}; echo here"), Call("Agent", ASKED)),
+    Usage(input=4000, output=8),
+    Turn(shell("sleep 2")),
+    Say("All done."),
+]
+
+
+def test_what_a_sub_agent_does_is_a_story_of_its_own(project: Project, docker_engine: None) -> None:
+    project.task("copy")
+    with ScriptedModel(Script(TWO)) as model:
+        project.run(*words(model.url), env={"ANTHROPIC_API_KEY": CANARY})
+    (record,), attempt = project.results, project.attempt()
+    assert (record["outcome"], record["score"]) == ("scored", 1.0), record["message"]
+    assert check(attempt / "trajectory.json") == []
+    story = load(attempt / "trajectory.json")
+    (below,) = story.subagent_trajectories or ()
+    refs = [r.subagent_trajectory_ref for s in story.steps for r in results(s)]
+    assert [ref[0].trajectory_id for ref in refs if ref] == [below.trajectory_id]
+    assert (below.agent.name, below.steps[0].message) == ("Explore", "Say where.")
+    steps = [step for step in below.steps if step.source == "agent"]
+    assert [step.message for step in steps] == ["I ask another.", "", "All done."]
+    assert results(steps[0])[0].content == "here"
+    used = list(spent(story))
+    assert used.count((3000, 70, 1000)) == used.count((4000, 8, 0)) == 2
+    assert record["tokens_in"] == sum(prompt or 0 for prompt, _, _ in used)
+    assert record["tokens_out"] == sum(output or 0 for _, output, _ in used)
+
+
+# What goes wrong, all at once: most of it is waiting.
+
+
+class Case:
+    """A script, how it is run, and what is to come of it."""
+
+    def __init__(
+        self,
+        script: list[object],
+        outcome: str,
+        message: str,
+        score: float | None = None,
+        *words: str,
+        close: int = 0,
+    ) -> None:
+        self.script, self.words, self.close = Script(script), words, close  # type: ignore[arg-type]
+        self.told = (outcome, score)
+        self.message = message
+
+
+NEVER = "the model's server never answered: "
+FAILED = "the model's server failed: "
+CASES = {
+    "key refused": Case([Refuse(401, times=None), Say("")], "fault", f"{NEVER}status 401"),
+    "no such model": Case([Refuse(404, times=None), Say("")], "fault", f"{NEVER}status 404"),
+    "down": Case([Refuse(500, times=None), Say("")], "fault", f"{NEVER}status 500"),
+    "not there": Case([Say("")], "fault", f"{NEVER}127.0.0.1:", close=-1),
+    "cut off": Case(
+        [shell(COPY), Cut(after_events=4, times=None), Say("a b c")], "fault", f"{FAILED}127.0.0.1:"
+    ),
+    "gone": Case([shell("sleep 3"), Say("")], "fault", f"{FAILED}127.0.0.1:", close=1),
+    "tried again": Case(
+        [Refuse(429, retry_after=1, times=2), shell(COPY), Cut(after_events=4), Say("a b")],
+        "scored",
+        "",
+        1.0,
+    ),
+    "killed": Case(
+        [shell(f"{COPY}; kill -SEGV $PPID"), Say("")], "crashed", "claude_code ended with ", 1.0
+    ),
+    "late": Case(
+        [shell(f"{COPY}; sleep 99"), Say("")],
+        "timeout",
+        "claude_code was still at work",
+        1.0,
+        "--ale-timeout=6",
+    ),
+    "over": Case(
+        [shell(COPY), shell("true"), shell("true"), Say("")],
+        "budget",
+        "the limit of turns was reached",
+        1.0,
+        "--ale-max-turns=2",
+    ),
+}
+
+
+def test_what_goes_wrong_is_told_apart(project: Project, docker_engine: None) -> None:
+    project.task("copy")
+    began = time.monotonic()
+    with ExitStack() as stack:
+        running = {name: begin(project, case, name, stack) for name, case in CASES.items()}
+        for process in running.values():
+            process.wait(max(1, began + 100 - time.monotonic()))
+    for name, case in CASES.items():
+        (line,) = next((project.path / name).glob(".ale/*/results.jsonl")).read_text().splitlines()
+        record = json.loads(line)
+        message = str(record["message"])
+        assert (name, record["outcome"], record["score"], message) == (name, *case.told, message)
+        assert message.startswith(case.message), f"{name}: {message}"
+    (late,) = (project.path / "late").glob(".ale/*/*/*/*/*/*/*/trajectory.json")
+    assert [call.function_name for call in load(late).steps[1].tool_calls or ()] == ["Bash"]
+
+
+def begin(project: Project, case: Case, name: str, stack: ExitStack) -> subprocess.Popen[bytes]:
+    folder = project.path / name
+    shutil.copytree(project.path / "tasks", folder / "tasks")
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    model = stack.enter_context(ScriptedModel(case.script))
+    if case.close:
+        threading.Thread(target=close_after, args=(model, case.close)).start()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", *words(model.url), *case.words],
+        cwd=folder,
+        env=os.environ | {"ANTHROPIC_API_KEY": CANARY},
+        stdout=subprocess.DEVNULL,
+    )
+    stack.callback(process.terminate)
+    return process
+
+
+def close_after(model: ScriptedModel, requests: int) -> None:
+    until = time.monotonic() + 60
+    while len(model.requests) < requests and time.monotonic() < until:
+        time.sleep(0.05)
+    model.close()
+
+
+# How it is started.
+
+
+def brief(model: str = "", **knobs: str) -> Brief:
+    (agent,) = parse_agents(
+        ("claude_code",), tuple(f"{n}={v}" for n, v in knobs.items()), lambda _: ClaudeCode()
+    )
+    servers = {"desktop": Server("/usr/bin/python3", ("-I", "run.py"))}
+    return Brief("Do it.", model, "http://gate", "key-1", servers, agent.knobs, "/home/a", "/t")
+
+
+def test_the_key_is_in_its_environment_alone() -> None:
+    program, given = ClaudeCode(), brief("opus")
+    assert program.environment(given)["ANTHROPIC_API_KEY"] == "key-1"
+    assert "key-1" not in repr((program.arguments(given), program.files(given)))
+
+
+def test_knobs_are_told_to_it() -> None:
+    program = ClaudeCode()
+    plain = brief()
+    assert program.arguments(plain)[-1] == "--disallowedTools=WebSearch,WebFetch"
+    assert not {"MAX_THINKING_TOKENS", "CLAUDE_CODE_SUBAGENT_MODEL"} & {*program.environment(plain)}
+    given = brief("opus", effort="high", thinking="2048", web="on", disallowed_tools="Agent, Bash")
+    assert program.arguments(given)[-3:] == [
+        "--model=opus",
+        "--effort=high",
+        "--disallowedTools=Agent,Bash",
+    ]
+    assert program.environment(given)["MAX_THINKING_TOKENS"] == "2048"
+    assert program.environment(given)["CLAUDE_CODE_SUBAGENT_MODEL"] == "opus"
+    assert program.environment(brief(thinking="off"))["CLAUDE_CODE_DISABLE_THINKING"] == "1"
+    assert not any("disallowed" in word for word in program.arguments(brief(web="on")))
+
+
+WRONG = {
+    "effort=enormous": "not one of low, medium, high, xhigh, max",
+    "thinking=100": "not off, nor a number of tokens from 1024 on",
+    "thinking=-1": "not off, nor a number of tokens from 1024 on",
+    "web=yes": "not one of on, off",
+    "disallowed_tools=Bash(rm *)": "'Bash(rm *)' is not the name of a tool, such as Agent or Bash",
+    "coordinates=feet": "is not pixels or thousandths",
+}
+
+
+@pytest.mark.parametrize("knob", WRONG)
+def test_a_wrong_knob_is_refused(knob: str) -> None:
+    with pytest.raises(BadAgent, match=re.escape(WRONG[knob])):
+        brief(**dict([knob.split("=")]))
+
+
+# What it says, as it said it: captured from version 2.1.330, and shortened.
+
+BOUNDARY = """\
+{"type":"system","subtype":"compact_boundary","session_id":"c9","uuid":"54","compact_metadata":\
+{"trigger":"auto","pre_tokens":110,"post_tokens":25,"duration_ms":306,"preserved_segment":{}}}
+{"type":"user","message":{"role":"user","content":"This session is being continued from a previous \
+conversation."},"session_id":"c9","parent_tool_use_id":null,"timestamp":"2026-11-21T18:50:40.547Z",\
+"isSynthetic":true}
+{"type":"user","message":{"role":"user","content":"<local-command-stdout>Compacted \
+</local-command-stdout>"},"session_id":"c9","parent_tool_use_id":null,\
+"timestamp":"2026-11-21T18:50:40.679Z","isReplay":true}
+"""
+REFUSED = """\
+{"type":"stream_event","event":{"type":"message_start","message":{"id":"msg_2","type":"message",\
+"role":"assistant","model":"claude-opus-5-5","content":[],"stop_reason":null,"usage":\
+{"input_tokens":10,"output_tokens":1}}},"session_id":"72","parent_tool_use_id":null,\
+"api_message_id":"msg_2"}
+{"type":"stream_event","event":{"type":"content_block_delta","index":0,"delta":{"type":\
+"text_delta","text":"I can"}},"session_id":"72","parent_tool_use_id":null,"api_message_id":"msg_2"}
+{"type":"assistant","message":{"id":"msg_2","type":"message","role":"assistant","model":\
+"claude-opus-5-5","content":[{"type":"text","text":"I can"}],"stop_reason":null,"usage":\
+{"input_tokens":10,"output_tokens":1}},"parent_tool_use_id":null,"session_id":"72",\
+"timestamp":"2026-11-21T18:56:05.730Z"}
+{"type":"system","subtype":"model_refusal_no_fallback","original_model":"claude-opus-5-5",\
+"content":"","session_id":"72"}
+{"type":"assistant","message":{"id":"23f22145","model":"<synthetic>","role":"assistant",\
+"stop_reason":"refusal","type":"message","usage":{"input_tokens":0,"output_tokens":0},"content":\
+[{"type":"text","text":"API Error: safeguards flagged this message"}]},"parent_tool_use_id":null,\
+"session_id":"72","timestamp":"2026-11-21T18:56:05.734Z"}
+{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"refusal"},\
+"usage":{"output_tokens":3}},"session_id":"72","parent_tool_use_id":null,"api_message_id":"msg_2"}
+{"stop_reason":"refusal","session_id":"72","total_cost_usd":0.0002,"usage":{"input_tokens":20},\
+"modelUsage":{"claude-opus-5-5":{"inputTokens":14,"outputTokens":6,"cacheReadInputTokens":4,\
+"cacheCreationInputTokens":2,"costUSD":0.0002,"thinkingTokens":1}},"is_error":true,"num_turns":2,\
+"subtype":"success","result":"API Error: safeguards flagged this message","type":"result"}
+"""
+
+
+def read(folder: Path, text: str, source: str = "stdout") -> tuple[Trajectory, Closing]:
+    recorder = Recorder("claude_code", "1")
+    recorder.user("Do it.")
+    log = Log(Story(recorder, Kept(folder / "written")))
+    for line in text.splitlines():
+        log.line(source, line)
+    return recorder.finish(), log.close(0)
+
+
+def test_a_compaction_is_a_step_of_the_system_s(tmp_path: Path) -> None:
+    story, _ = read(tmp_path, BOUNDARY)
+    compacted, summary = story.steps[1:]
+    assert (compacted.source, compacted.message) == ("system", "the context was compacted")
+    assert (compacted.extra or {})["pre_tokens"] == 110
+    assert (summary.source, str(summary.message)[:12]) == ("user", "This session")
+    assert str(compacted.timestamp) <= str(summary.timestamp)
+
+
+def test_a_refusal_is_told_from_a_crash(tmp_path: Path) -> None:
+    story, closing = read(tmp_path, REFUSED)
+    assert (closing.refused, closing.session) == (True, "72")
+    assert closing.failed == "API Error: safeguards flagged this message"
+    used = Used(prompt=20, cached=4, cache_write=2, output=6, reasoning=1)
+    assert (closing.usage, closing.cost_usd) == (used, 0.0002)
+    said, error = story.steps[1:]
+    assert (said.source, said.message, error.source) == ("agent", "I can", "system")
+    assert list(spent(story)) == [(10, 3, 0)]
+
+
+SHAPES = [
+    *("", "{", "[]", "null", "1", '"x"', "{}", '{"type": []}', '{"type": "assistant"}', "\0"),
+    '{"type":"assistant","message":{"id":"m","content":[1,null,{"type":"tool_use"},{}]}}',
+    '{"type":"assistant","message":{"id":"m","content":[{"type":"tool_use","id":"c","name":1}]}}',
+    '{"type":"assistant","message":{"content":"plain"},"timestamp":"yesterday","uuid":"u"}',
+    '{"type":"assistant","message":{"id":"m"},"timestamp":"0001-01-01T00:00:00+14:00"}',
+    '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"zz"}]}}',
+    '{"type":"user","message":{"content":[{"type":"tool_result","content":[{"source":{"type":'
+    '"base64","data":"*","media_type":"image/png"}}]}]},"tool_use_result":7}',
+    '{"type":"stream_event","event":{"type":"message_delta","usage":{"input_tokens":"many",'
+    '"output_tokens":-1}},"api_message_id":"new"}',
+    '{"type":"stream_event","event":{"type":"message_start","message":[]}}',
+    '{"type":"system","subtype":"task_started","tool_use_id":"t","prompt":"p"}',
+    '{"type":"system","subtype":"compact_boundary","compact_metadata":null}',
+    '{"type":"result","modelUsage":{"a":1,"b":{"inputTokens":1e99}},"total_cost_usd":"free"}',
+    '{"type":"result","is_error":true,"errors":["one","two"]}',
+    "[" * 100_000,
+]
+
+
+def test_whatever_it_writes_is_no_exception(tmp_path: Path) -> None:
+    for source in ("stdout", "stderr", "/home/agent/.claude/projects/p/s/subagents/agent-1.jsonl"):
+        story, _ = read(tmp_path, "\n".join(SHAPES), source)
+        assert check(dump(story)) == []
+    story, closing = read(tmp_path, "\n".join(SHAPES))
+    assert (closing.failed, closing.cost_usd) == ("one; two", None)
+    assert "plain" in [step.message for step in story.steps]
+
+
+def test_a_log_that_is_cut_anywhere_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    whole = REFUSED + BOUNDARY + "\n".join(SHAPES)
+    for end in range(0, len(REFUSED + BOUNDARY), 97):
+        story, _ = read(tmp_path, whole[:end] + "\n\x00garbage {\n" + whole[end:])
+        assert check(dump(story)) == []
+
+
+def test_a_hundred_megabytes_are_read_in_time(tmp_path: Path) -> None:
+    """Pieces of text are most of it, as they are of a long session; then pictures."""
+    piece = REFUSED.splitlines()[1]
+    picture = "iVBORw0KGgo" + "A" * 400_001
+    turn = '{"type":"assistant","message":{"id":"m%d","model":"m","content":[{"type":"tool_use",'
+    turn += '"id":"c%d","name":"Bash","input":{"command":"true"}}]}}'
+    back = '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"c%d",'
+    back += '"content":[{"type":"image","source":{"type":"base64","media_type":"image/png",'
+    back += f'"data":"{picture}"}}}}]}}]}},"tool_use_result":"{picture}"}}'
+    recorder = Recorder("claude_code", "1")
+    log = Log(Story(recorder, Kept(tmp_path / "written")))
+    began, size, number = time.monotonic(), 0, 0
+    while size < 100 << 20:
+        number += 1
+        lines = [turn % (number, number), back % number, *[piece] * 2000]
+        size += sum(map(len, lines))
+        for line in lines:
+            log.line("stdout", line)
+    assert time.monotonic() - began < 30
+    story = recorder.finish()
+    assert len(story.steps) == number > 50
+    assert all(len(results(step)) == 1 for step in story.steps)

@@ -1,0 +1,616 @@
+"""gemini_cli: the real CLI against the scripted model, in docker and by itself, and its reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_ale.gateway.usage import Usage as Tokens
+from pytest_ale.harness import BadAgent, Knob, parse_agents
+from pytest_ale.harnesses.gemini_cli import GeminiCli
+from pytest_ale.harnesses.gemini_cli_log import Log, edited
+from pytest_ale.kept import Kept
+from pytest_ale.npm import command, npm_kit
+from pytest_ale.program import Brief, Closing, Server
+from pytest_ale.recorder import Recorder
+from pytest_ale.sandbox import Fault
+from pytest_ale.story import Story
+from pytest_ale.testing import (
+    Call,
+    Cut,
+    Expect,
+    Refuse,
+    Say,
+    ScriptedModel,
+    Think,
+    Turn,
+    Usage,
+    WrongJson,
+)
+from pytest_ale.trajectory import Step, ToolCall, Trajectory, check, dump, load
+
+from . import gemini_cli_said
+from .conftest import Project
+
+CANARY = "canary-AIzaSyD4nQ7f-gemini-key"
+COPY = "cp inputs/word.txt output/word.txt"
+GEMINI = ("tasks", "--ale-agent=gemini_cli:scripted", "--ale-provider=docker")
+
+# In docker, whole.
+
+TYPED = """
+def build(inputs, reference, rng):
+    word = str(rng.randrange(10**9))
+    (inputs / "word.txt").write_text(word)
+    (reference / "word.txt").write_text(word)
+
+
+def evaluate(output, reference, check):
+    with check("copied"):
+        assert (output / "word.txt").read_text() == (reference / "word.txt").read_text()
+    with check("typed"):
+        assert (output / "typed.txt").read_text() == "seen it\\n"
+    with check("written"):
+        assert (output / "notes.txt").read_text() == "first\\n" + "long " * 12_000 + "\\nLAST\\n"
+"""
+XTERM = (
+    "setsid xterm -geometry 80x24+100+100 -e sh -c 'head -n 1 > output/typed.txt' "
+    "</dev/null >/dev/null 2>&1 & sleep 1; cat inputs/word.txt; exit 3"
+)
+LONG = "first\n" + "long " * 12_000 + "\nlast\n"
+NOTES = "/home/agent/task/output/notes.txt"
+DESKTOP = ("mcp_desktop_screenshot", "mcp_desktop_click", "mcp_desktop_type")
+PLAY = [
+    Expect(tool_offered=DESKTOP, prompt_contains="Copy /home/agent/task/inputs/word.txt"),
+    Usage(input=1000, output=50, cached=400, reasoning=20),
+    Turn(Think("I look around."), Call("shell", {"command": XTERM})),
+    Expect(tool_result_contains="Exit Code: 3"),
+    Usage(input=1200, output=30),
+    Turn(Say("Now the screen."), Call("desktop.screenshot")),
+    Expect(picture=True),
+    Turn(Call("desktop.click", {"coordinate": [300, 300]})),
+    Turn(Call("desktop.type", {"text": "seen it\n"})),
+    Turn(
+        Call("write_file", {"file_path": NOTES, "content": LONG}),
+        Call("shell", {"command": f"{COPY}; sleep 1"}),
+    ),
+    Turn(
+        Call(
+            "replace",
+            {"file_path": NOTES, "old_string": "last", "new_string": "LAST", "instruction": "up"},
+        )
+    ),
+    Say("Done."),
+]
+
+
+def examine(project: Project, model: ScriptedModel, *words: str, url: str = "") -> str:
+    """Run gemini_cli as a user does; what pytest said."""
+    key = {"GEMINI_API_KEY": CANARY, "ALE_RETRIES": "0"}
+    given = (*GEMINI, f"--ale-base-url={url or model.url}", "--ale-retries=0", *words)
+    return str(project.run(*given, env=key).stdout)
+
+
+def of_agent(trajectory: Trajectory) -> list[Step]:
+    return [step for step in trajectory.steps if step.source == "agent"]
+
+
+def test_it_works_with_shell_screen_and_files_and_is_replayed(
+    project: Project, docker_engine: None
+) -> None:
+    checks = {"copied": {}, "typed": {}, "written": {}}
+    project.task(main=TYPED, environment={"desktop": True}, checks=checks)
+    with ScriptedModel(PLAY, keys=[CANARY]) as model:
+        said = examine(project, model)
+        model.check()
+    (record,) = project.results
+    assert (record["outcome"], record["score"]) == ("scored", 1.0), (record, said)
+    attempt = project.attempt()
+    assert check(attempt / "trajectory.json") == []
+    trajectory = load(attempt / "trajectory.json")
+    look_at_steps(trajectory, attempt)
+    look_at_times(trajectory, record)
+    steps = of_agent(trajectory)
+    spent = [step.metrics for step in steps if step.metrics]
+    assert sum(each.prompt_tokens or 0 for each in spent) == record["tokens_in"] == 2700
+    assert sum(each.completion_tokens or 0 for each in spent) == record["tokens_out"] == 130
+    assert record["models"] == ["scripted"] and record["tokens_cached"] == 400
+    for path in project.runs[-1].rglob("*"):
+        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+    recorded = project.runs[-1]
+    project.run("tasks", "--ale-agent=replay", f"--ale-knob=path={recorded}", GEMINI[2])
+    (record,) = project.results
+    assert (record["outcome"], record["score"]) == ("scored", 1.0), record
+
+
+def look_at_steps(trajectory: Trajectory, attempt: Path) -> None:
+    steps = of_agent(trajectory)
+    assert [step.message for step in steps] == ["", "Now the screen.", "", "", "", "", "Done."]
+    assert {step.model_name for step in steps} == {"scripted"}
+    assert {step.llm_call_count for step in steps} == {1}
+    assert steps[0].reasoning_content == "I look around."
+    metrics = steps[0].metrics
+    assert metrics is not None and metrics.extra == {"reasoning_tokens": 20}
+    assert (metrics.prompt_tokens, metrics.completion_tokens) == (1000, 50)
+    calls = [(call.function_name, call.arguments) for s in steps for call in s.tool_calls or ()]
+    assert [name for name, _ in calls] == [
+        "run_shell_command",
+        *DESKTOP,
+        "write_file",
+        "run_shell_command",
+        "replace",
+    ]
+    assert calls[0][1] == {"command": XTERM} and calls[2][1] == {"coordinate": [300, 300]}
+    kept = calls[4][1]["content"]  # too long for a step
+    assert isinstance(kept, dict) and (attempt / str(kept["file"])).read_text() == LONG
+    results = [result for s in steps if s.observation for result in s.observation.results]
+    assert "Exit Code: 3" in str(results[0].content)
+    assert results[0].extra is not None and results[0].extra["exit_code"] == 3
+    assert float(str(results[0].extra["seconds"])) >= 1
+    assert results[1].content is not None and not isinstance(results[1].content, str)
+    picture = results[1].content[-1].source
+    assert picture and (attempt / picture.path).read_bytes().startswith(b"\x89PNG")
+    assert "Clicked left at [300, 300]." in str(results[2].content)
+
+
+def look_at_times(trajectory: Trajectory, record: Mapping[str, object]) -> None:
+    times = [step.timestamp or "" for step in trajectory.steps]
+    assert times == sorted(times) and times[0] > str(record["started"])[:19]
+    began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - 60))
+    assert began < times[0] and times[-1] < time.strftime("%Y-%m-%dT%H:%M:%S.999Z", time.gmtime())
+
+
+def test_a_key_that_is_refused_is_no_score(project: Project, docker_engine: None) -> None:
+    project.task()
+    with ScriptedModel([Say("Never.")], keys=["another"]) as model:
+        examine(project, model)
+    (record,) = project.results
+    assert (record["outcome"], record["score"]) == ("infrastructure", None), record
+    assert "the model's server never answered: 401" in str(record["message"])
+
+
+def test_a_cli_that_dies_of_its_own_command_is_graded(
+    project: Project, docker_engine: None
+) -> None:
+    project.task()
+    deadly = Turn(Say("Now."), Call("shell", {"command": f"{COPY}; kill -SEGV $PPID; sleep 5"}))
+    with ScriptedModel([deadly, Say("Never.")]) as model:
+        examine(project, model)
+    (record,) = project.results
+    assert (record["outcome"], record["score"]) == ("crashed", 1.0), record
+    assert "gemini_cli ended with " in str(record["message"])
+    (step,) = of_agent(load(project.attempt() / "trajectory.json"))
+    assert step.message == "Now." and step.tool_calls and not step.observation
+
+
+def test_a_cli_that_is_stopped_leaves_what_it_had_begun(
+    project: Project, docker_engine: None
+) -> None:
+    project.task(timeout_s=9)
+    slow = Call("shell", {"command": f"{COPY}; sleep 60"})
+    with ScriptedModel([Turn(Think("Slowly."), slow)]) as model:
+        examine(project, model)
+    (record,) = project.results
+    assert (record["outcome"], record["score"]) == ("timeout", 1.0), record
+    (step,) = of_agent(load(project.attempt() / "trajectory.json"))
+    assert step.reasoning_content == "Slowly." and step.metrics is not None
+    assert [call.arguments for call in step.tool_calls or ()] == [{"command": f"{COPY}; sleep 60"}]
+
+
+def test_turns_are_a_budget(project: Project, docker_engine: None) -> None:
+    project.task()
+    script = [Call("shell", {"command": f"{COPY}; echo {n}"}) for n in range(5)]
+    with ScriptedModel([*script, Say("Never.")]) as model:
+        examine(project, model, "--ale-max-turns=2")
+        assert len(model.requests) == 2
+    (record,) = project.results
+    assert (record["outcome"], record["score"], record["requests"]) == ("budget", 1.0, 2), record
+
+
+# The real CLI by itself: as the harness configures it, without a sandbox around it.
+
+
+class Alone:
+    """A home folder, and the CLI run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        (self.home / "task").mkdir(parents=True)
+        self.recorder = Recorder("gemini_cli", "1")
+        self.story = Story(self.recorder, Kept(folder / "written"))
+        self.status: int | None = None
+        self.said = ""
+
+    def run(self, url: str, prompt: str = "Do it.", **knobs: str) -> Closing:
+        harness = GeminiCli()
+        brief = self.brief(url, prompt, **knobs)
+        for path, text in harness.files(brief).items():
+            (self.home / path).parent.mkdir(exist_ok=True)
+            (self.home / path).write_text(text)
+        words = command(harness.package, str(npm_kit(harness.package)))
+        done = subprocess.run(
+            [*words, *harness.arguments(brief)],
+            input=harness.stdin(brief),
+            env={"HOME": str(self.home), "PATH": os.environ["PATH"], **harness.environment(brief)},
+            cwd=brief.task,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        self.status, self.said = done.returncode, done.stdout + done.stderr
+        return self.read(done.stdout)
+
+    def brief(self, url: str, prompt: str = "", **knobs: str) -> Brief:
+        chosen = {name: knob.default or "" for name, knob in GeminiCli.knobs.items()} | knobs
+        home = str(self.home)
+        return Brief(prompt, "scripted", url, CANARY, {}, chosen, home, f"{home}/task")
+
+    def read(self, stdout: str) -> Closing:
+        log = Log(self.story)
+        for line in stdout.splitlines():
+            log.line("stdout", line)
+        for path in sorted(self.home.glob(".gemini/tmp/*/chats/**/*.jsonl")):
+            for line in path.read_text().splitlines():
+                log.line(str(path), line)
+        return log.close(self.status)
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Alone:
+    return Alone(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("script", "failed", "tries", "most"),
+    [
+        pytest.param([Refuse(401, times=None)], '"code":401', 1, 9, id="key refused"),
+        pytest.param([Refuse(404, "no such model", times=None)], "no such model", 1, 9, id="404"),
+        pytest.param([Refuse(500, times=None)], '"code":500', 2, 20, id="500"),
+        pytest.param([Cut(after_events=1, times=None)], "terminated", 1, 9, id="cut"),
+        pytest.param([WrongJson(times=None)], "JSON", 1, 9, id="wrong JSON"),
+    ],
+)
+def test_how_it_says_that_its_model_failed(
+    alone: Alone, script: list[Refuse | Cut | WrongJson], failed: str, tries: int, most: float
+) -> None:
+    with ScriptedModel([*script, Say("one two three four")]) as model:
+        began = time.monotonic()
+        closing = alone.run(model.url, attempts="2")
+        took = time.monotonic() - began
+        assert len(model.requests) == tries
+    assert failed in closing.failed and not closing.refused and alone.status, closing
+    assert took < most and CANARY not in alone.said
+
+
+def test_a_server_that_is_not_there_ends_it_soon(alone: Alone) -> None:
+    with ScriptedModel([Say("Never.")]) as model:
+        url = model.url
+    closing = alone.run(url, attempts="2")
+    assert "fetch failed" in closing.failed and alone.status
+
+
+def test_a_server_that_is_busy_is_asked_again(alone: Alone) -> None:
+    """And its prompt reaches the model as it is, with what the CLI has a meaning for."""
+    prompt = "Write to user@example.com, and to @nobody. C:\\x /help 100%\n\nSecond line.\n"
+    with ScriptedModel([Refuse(429, retry_after=1), Say("Done.")]) as model:
+        closing = alone.run(model.url, prompt, thinking="4096", web="on")
+        assert len(model.requests) == 2
+        body = model.requests[-1].body
+    assert closing.failed == "" and alone.status == 0 and len(closing.session) == 36
+    assert closing.usage == Tokens(prompt=100, output=10)
+    told = body["contents"][0]["parts"][-1]["text"]
+    assert told == prompt
+    thinking = {"includeThoughts": True, "thinkingBudget": 4096}
+    assert body["generationConfig"]["thinkingConfig"] == thinking
+    offered = {tool["name"] for tool in body["tools"][0]["functionDeclarations"]}
+    assert {"google_web_search", "web_fetch", "run_shell_command"} <= offered
+    assert not offered & {"ask_user", "enter_plan_mode"}
+    (step,) = of_agent(alone.recorder.finish())
+    assert step.message == "Done." and step.metrics and step.metrics.prompt_tokens == 100
+
+
+# Configuration.
+
+
+def test_the_key_is_in_no_file_and_on_no_command_line(alone: Alone) -> None:
+    harness, brief = GeminiCli(), alone.brief("http://127.0.0.1:1")
+    assert CANARY not in "".join(harness.files(brief).values())
+    assert CANARY not in " ".join(harness.arguments(brief))
+    told = [name for name, value in harness.environment(brief).items() if CANARY in value]
+    assert told == ["GEMINI_API_KEY"]
+
+
+def test_what_is_asked_for_is_configured(alone: Alone) -> None:
+    given = alone.brief("", disabled_tools="glob,write_todos", thinking="high", attempts="7")
+    brief = Brief(**{**vars(given), "model": "", "servers": {"desktop": Server("p", ("-I", "x"))}})
+    settings = json.loads(GeminiCli().files(brief)[".gemini/settings.json"])
+    excluded = settings["tools"]["exclude"]
+    assert {"glob", "write_todos", "google_web_search", "web_fetch"} <= set(excluded)
+    assert settings["general"]["maxAttempts"] == 7
+    (override,) = settings["modelConfigs"]["customOverrides"]
+    config = override["modelConfig"]["generateContentConfig"]
+    assert config["thinkingConfig"] == {"includeThoughts": True, "thinkingLevel": "HIGH"}
+    server = settings["mcpServers"]["desktop"]
+    assert (server["command"], server["args"], server["trust"]) == ("p", ["-I", "x"], True)
+    assert GeminiCli().arguments(brief)[:2] == ["--model", "pro"]
+
+
+@pytest.mark.parametrize(
+    ("knob", "said"),
+    [
+        ("thinking=much", "must be minimal, low, medium, high, a number of tokens, or -1"),
+        ("web=yes", "must be on or off"),
+        ("attempts=0", "must be a number from 1 to 10"),
+        ("attempts=11", "must be a number from 1 to 10"),
+        ("disabled_tools=a b", "must be names of tools, with commas between them"),
+        ("colour=red", "known: gemini_cli: coordinates, thinking, web, disabled_tools, attempts"),
+    ],
+)
+def test_a_knob_that_is_wrong_says_what_is_right(knob: str, said: str) -> None:
+    with pytest.raises(BadAgent, match="colour|gemini_cli: knob") as error:
+        parse_agents(("gemini_cli",), (knob,), lambda _: GeminiCli())
+    assert said in str(error.value)
+
+
+def test_knobs_have_defaults() -> None:
+    (agent,) = parse_agents(("gemini_cli",), ("thinking=-1",), lambda _: GeminiCli())
+    assert agent.knobs["thinking"] == "-1" and agent.knobs["web"] == "off"
+    assert all(isinstance(knob, Knob) and knob.help for knob in GeminiCli.knobs.values())
+
+
+# The reader, on what the real CLI wrote.
+
+CHATS = "/home/agent/.gemini/tmp/task/chats"
+MAIN = f"{CHATS}/session-2026-11-21T19-00-b9678a27.jsonl"
+CHILD = f"{CHATS}/b9678a27-3057-4039-9cc7-2b7ff239cf89/731600ec-b461-4ffa-85ea-1f82e49639d1.jsonl"
+LINES = [
+    *(("stdout", line) for line in gemini_cli_said.STDOUT.splitlines()),
+    *((MAIN, line) for line in gemini_cli_said.CHAT.splitlines()),
+    *((CHILD, line) for line in gemini_cli_said.CHILD.splitlines()),
+]
+
+
+def by_time(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """As they were written: a line tells its time last, if it does."""
+    stamped, last = [], ""
+    for source, line in lines:
+        said = json.loads(line)
+        calls = [call["timestamp"] for call in said.get("toolCalls", ())]
+        last = max(calls, default=said.get("timestamp") or said.get("startTime") or last)
+        stamped.append((last, source, line))
+    stamped.sort(key=lambda each: each[0])
+    return [(source, line) for _, source, line in stamped]
+
+
+def read(tmp_path: Path, lines: list[tuple[str, str]]) -> tuple[Trajectory, Closing]:
+    recorder = Recorder("gemini_cli", "1")
+    recorder.user("Do it.")
+    log = Log(Story(recorder, Kept(tmp_path / "written")))
+    for source, line in lines:
+        log.line(source, line)
+    closing = log.close(0)
+    return recorder.finish(), closing
+
+
+@pytest.mark.parametrize("order", ["live", "chats first", "chats last"])
+def test_what_it_wrote_is_a_story(tmp_path: Path, order: str) -> None:
+    """Files are read once a second: they may come after what stdout said later, or before."""
+    lines = by_time(LINES)
+    if order != "live":
+        late = order == "chats last"
+        lines.sort(key=lambda line: (line[0] == "stdout") != late)
+    trajectory, closing = read(tmp_path, lines)
+    assert check(dump(trajectory)) == []
+    one, two, three, four, five = of_agent(trajectory)
+    assert len(trajectory.steps) == 6
+    assert one.timestamp == "2026-11-21T19:00:46.282Z"
+    assert one.reasoning_content == "**Look**\nI look." and two.message == "Now I write."
+    assert two.metrics and (two.metrics.prompt_tokens, two.metrics.completion_tokens) == (1100, 60)
+    assert [call.function_name for call in three.tool_calls or ()] == [
+        "replace",
+        "replace",
+        "read_file",
+    ]
+    assert one.observation and two.observation and three.observation and four.observation
+    noted = one.observation.results[0].extra or {}
+    assert noted["exit_code"] == 3 and noted["ended"] == "2026-11-21T19:00:46.318Z"
+    assert order == "chats first" or noted["seconds"] == 0.04
+    exact, loose, failed = (result.extra or {} for result in three.observation.results)
+    assert "new_content" not in exact and "is_error" not in exact
+    assert loose["new_content"] == "one\n    2\n    three\n" and failed["is_error"] is True
+    assert "Path not in workspace" in str(three.observation.results[2].content)
+    (child,) = trajectory.subagent_trajectories or ()
+    refs = [
+        ref for result in four.observation.results for ref in result.subagent_trajectory_ref or ()
+    ]
+    assert [ref.trajectory_id for ref in refs] == [child.trajectory_id] == [Path(CHILD).stem]
+    assert child.agent.name == ("subagent" if order == "chats first" else "codebase_investigator")
+    assert [step.source for step in child.steps] == ["user", "agent", "agent"]
+    assert "<objective>\nLook into it" in str(child.steps[0].message)
+    assert child.steps[1].reasoning_content == "Hm."
+    assert [call.function_name for call in child.steps[2].tool_calls or ()] == ["complete_task"]
+    assert five.message == "Done."
+    assert closing == Closing(
+        usage=Tokens(prompt=2800, cached=400, output=180, reasoning=25),
+        session="b9678a27-3057-4039-9cc7-2b7ff239cf89",
+    )
+
+
+ODD = [
+    "",
+    "no JSON",
+    "[]",
+    "7",
+    "null",
+    '{"type": "gemini"}',
+    '{"type": "gemini", "id": 7}',
+    '{"type": "gemini", "id": "a", "content": 7, "thoughts": {"a": 1}, "tokens": [1], "model": 1}',
+    '{"type": "gemini", "id": "b", "toolCalls": [1, {"id": 1}, {"id": "c", "args": 1, "result": 5,'
+    ' "status": "success", "timestamp": "soon"}, {"id": "d", "result": [{"functionResponse": 1},'
+    ' {"inlineData": {"data": "!", "mimeType": "image/bmp"}}], "status": "error"}]}',
+    '{"type": "gemini", "id": "e", "timestamp": "2026-13-45", "tokens": {"input": -5, "output": 1.5}}',
+    '{"type": "gemini", "id": "f", "timestamp": "2026-11-21T19:00:48", "thoughts": [[], 1, {}]}',
+    '{"type": "user", "id": "g", "content": [{"functionResponse": {"id": "h", "response": [1]}}]}',
+    '{"type": "tool_use", "tool_id": 5}',
+    '{"type": "tool_use", "tool_id": "i", "tool_name": [], "parameters": "x", "timestamp": 9}',
+    '{"type": "result", "status": "error", "error": "bad", "stats": {"total_tokens": "9"}}',
+    '{"type": "error", "message": ["x"], "severity": "error"}',
+    '{"$set": {"messages": [{"id": [], "content": "<state_snapshot>"}, 1]}}',
+    '{"a": ' * 5000,
+    '{"type": "gemini", "id": "j", "content": "\\ud800", "timestamp": "2026-11-21T19:00:48.026Z"}',
+]
+
+
+def test_odd_lines_are_passed_over(tmp_path: Path) -> None:
+    for source in ("stdout", MAIN, CHILD, "stderr", "/elsewhere"):
+        trajectory, _ = read(tmp_path, [(source, line) for line in ODD])
+        assert check(dump(trajectory)) == []
+    mixed = [each for line in by_time(LINES) for each in (line, *((line[0], odd) for odd in ODD))]
+    trajectory, closing = read(tmp_path, mixed)
+    assert check(dump(trajectory)) == [] and closing.session
+    assert {"Now I write.", "Done."} <= {str(step.message) for step in trajectory.steps}
+
+
+def test_a_log_that_stops_anywhere_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    whole = by_time(LINES)
+    for cut in range(0, sum(len(line) for _, line in whole), 1000):
+        left, lines = cut, []
+        for source, line in whole:
+            lines.append((source, line[:left]))
+            left -= len(line)
+            if left <= 0:
+                break
+        trajectory, _ = read(tmp_path, lines)
+        assert check(dump(trajectory)) == []
+
+
+def test_a_call_that_had_begun_is_told_without_its_result(tmp_path: Path) -> None:
+    lines = by_time(LINES)
+    at = next(n for n, (_, line) in enumerate(lines) if "sleep 1.5" in line)
+    trajectory, _ = read(tmp_path, lines[: at + 2])
+    last = of_agent(trajectory)[-1]
+    assert [call.arguments.get("command") for call in last.tool_calls or ()] == [
+        None,
+        "sleep 1.5; echo two",
+    ]
+    assert last.message == "Now I write." and last.observation is None
+
+
+def hundred_megabytes() -> Iterator[str]:
+    """A turn a screenshot, each told twice and kept once more, as the CLI does."""
+    shot = "iVBORw0KGgo" + "A" * 100_001
+    done = {"status": "success", "timestamp": "2026-11-21T19:00:48.026Z"}
+    for n in range(330):
+        when = f"2026-11-21T19:{n // 60:02}:{n % 60:02}.000Z"
+        turn = {"id": f"t{n}", "type": "gemini", "timestamp": when, "content": f"turn {n}"}
+        yield json.dumps(turn)
+        parts = [
+            {"functionResponse": {"id": f"c{n}", "response": {"output": "shown"}}},
+            {"inlineData": {"mimeType": "image/png", "data": shot + "AAA"}},
+        ]
+        call = {"id": f"c{n}", "name": "shot", "args": {}, "result": parts, **done}
+        yield json.dumps({**turn, "toolCalls": [call]})
+        yield json.dumps({"id": f"u{n}", "type": "user", "timestamp": when, "content": parts})
+        yield json.dumps({"$set": {"lastUpdated": when, "filler": "x" * 10_000}})
+
+
+def test_a_log_of_100_megabytes_is_read_in_bounded_time(tmp_path: Path) -> None:
+    lines = [(MAIN, line) for line in hundred_megabytes()]
+    assert sum(len(line) for _, line in lines) > 65 << 20
+    began = time.monotonic()
+    trajectory, _ = read(tmp_path, lines)
+    assert time.monotonic() - began < 30
+    assert len(of_agent(trajectory)) == 330
+
+
+def test_a_history_that_was_summed_up_is_told_once(tmp_path: Path) -> None:
+    snapshot = {"id": "s", "type": "user", "content": [{"text": "<state_snapshot>\nAll well."}]}
+    line = json.dumps({"$set": {"messages": [snapshot]}})
+    trajectory, _ = read(tmp_path, [(MAIN, line), (MAIN, line)])
+    (step,) = trajectory.steps[1:]
+    assert step.source == "system" and step.extra == {"compacted": True}
+
+
+def test_what_the_model_would_not_do_is_refused(tmp_path: Path) -> None:
+    said = "The model response was blocked due to safety settings."
+    error = {"type": "error", "severity": "error", "message": said}
+    result = {"type": "result", "status": "error", "stats": {}}
+    _, closing = read(tmp_path, [("stdout", json.dumps(error)), ("stdout", json.dumps(result))])
+    assert closing.refused and closing.failed == said
+
+
+# Replay of what docker's test does not do.
+
+
+class Box:
+    """As much of a sandbox as a replay needs: a folder."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.output = str(home), f"{home}/task/output"
+        self.commands: list[tuple[object, object]] = []
+
+    def exec(self, words: object, *, cwd: str, timeout: float) -> None:
+        self.commands.append((words, cwd))
+
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+    def write(self, path: str, data: str) -> None:
+        Path(path).write_text(data)
+
+
+def again(box: Box, name: str, result: Mapping[str, object] | None = None, **given: object) -> bool:
+    extra = {"result": dict(result or {})}
+    call = ToolCall.model_validate(
+        {"tool_call_id": "c", "function_name": name, "arguments": given, "extra": extra}
+    )
+    return GeminiCli().again(call, box, Path())  # type: ignore[arg-type]  # as much as it needs
+
+
+def test_its_own_calls_are_done_again(tmp_path: Path) -> None:
+    (tmp_path / "task").mkdir()
+    box, path = Box(tmp_path), tmp_path / "task" / "a.txt"
+    assert again(box, "write_file", file_path="a.txt", content="one two two")
+    assert again(box, "replace", file_path=str(path), old_string="two", new_string="2")
+    assert path.read_text() == "one 2 two"
+    assert again(box, "replace", file_path="~/task/a.txt", old_string="", new_string="new two two")
+    both = {"old_string": "two", "new_string": "2", "allow_multiple": True}
+    assert again(box, "replace", file_path="a.txt", **both) and path.read_text() == "new 2 2"
+    assert again(box, "replace", {"new_content": "as it was"}, file_path="a.txt", old_string="no")
+    assert path.read_text() == "as it was"
+    with pytest.raises(Fault, match="its old_string is not in .*a.txt"):
+        again(box, "replace", file_path="a.txt", old_string="gone", new_string="")
+    assert not again(box, "replace", {"is_error": True}, file_path="a.txt", old_string="gone")
+    assert not again(box, "write_file", {"is_error": True}, file_path="a.txt", content="")
+    assert path.read_text() == "as it was"
+
+
+def test_its_commands_are_run_where_they_were(tmp_path: Path) -> None:
+    box, task = Box(tmp_path), f"{tmp_path}/task"
+    assert again(box, "run_shell_command", command="ls")
+    assert again(box, "run_shell_command", command="ls", dir_path="sub")
+    assert again(box, "run_shell_command", command="ls", dir_path="/etc")
+    assert box.commands == [
+        (["bash", "-c", "ls"], task),
+        (["bash", "-c", "ls"], f"{task}/sub"),
+        (["bash", "-c", "ls"], "/etc"),
+    ]
+    assert again(box, "run_shell_command", command="sleep 'a b'", is_background=True)
+    (_, _, words), _ = box.commands[-1]  # type: ignore[misc]
+    assert words == "setsid bash -c 'sleep '\"'\"'a b'\"'\"'' </dev/null >/dev/null 2>&1 &"
+    assert not any(again(box, name) for name in ("read_file", "glob", "write_todos", "web_fetch"))
+    assert not again(box, "fly", {"is_error": True})
+    with pytest.raises(Fault, match="recorded call fly of gemini_cli cannot be done again"):
+        again(box, "fly")
+
+
+def test_edits_are_by_the_word() -> None:
+    assert edited("a b", {"old_string": "b", "new_string": "c"}) == "a c"
+    assert edited("a b", {"old_string": "x", "new_string": "c"}) is None
+    assert edited("a b", {"new_string": "c"}) == "c"
