@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pytest_ale import progress
 from pytest_ale.sandbox import ProviderFault
 
 __all__ = ["Kit", "Packed", "bridge_kit", "cache", "held", "libraries_kit", "machine_of", "pack"]
@@ -151,6 +152,7 @@ def pack(kit: Kit, fill: Callable[[Path], None]) -> Path:
 
 def _pack(whole: Path, fill: Callable[[Path], None]) -> None:
     """Fill a folder beside, then give it its name: a kit that has its name is whole."""
+    progress.tell(f"packing {whole.name} ...")
     partial = whole.with_name(f".{whole.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

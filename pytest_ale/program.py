@@ -182,8 +182,9 @@ class Program(Harness):
             raise HarnessFault(f"{self.name} could not be deployed: {error}") from error
 
     def _probe(self, work: Work, server: Server) -> tuple[str, ...]:
-        """Ask the bridge for its tools, from where the agent will (peers.md 16: 209 samples)."""
-        run = ["/usr/bin/python3", "-I", f"{work.kits[1]}/run.py", "probe"]
+        """Ask the bridge for its tools, from where the agent will (peers.md 16: 209 samples), and
+        have it reach the screen."""
+        run = ["/usr/bin/python3", "-I", f"{work.kits[1]}/run.py", "probe", "get_screen_size"]
         said = work.machine.exec([*run, server.command, *server.args], timeout=PROBE_SECONDS)
         if said.returncode:
             raise HarnessFault(f"the bridge does not answer: {said.stderr.strip()[-1000:]}")

@@ -1,7 +1,7 @@
-"""Asks an MCP server, from where an agent will ask it, which tools it has: `probe COMMAND...`.
+"""Asks an MCP server, from where an agent will ask it, what it has: `probe TOOL COMMAND...`.
 
-Knows nothing of what the tools are. Prints their names as a JSON list; or ends with status 1 and
-what the server complained of.
+Knows nothing of what the tools are. Calls TOOL, which must need no arguments, and prints the names
+of all of them as a JSON list; or ends with status 1 and what it was told instead.
 """
 
 from __future__ import annotations
@@ -12,31 +12,34 @@ import sys
 
 __all__ = ["main"]
 
-ABOUT = {"protocolVersion": "2025-06-18", "capabilities": {}}
-ASKED = (
-    {
-        "id": 1,
-        "method": "initialize",
-        "params": {**ABOUT, "clientInfo": {"name": "ale", "version": "1"}},
-    },
-    {"method": "notifications/initialized"},
-    {"id": 2, "method": "tools/list"},
-)
+CLIENT = {"protocolVersion": "2025-06-18", "capabilities": {}}
+CLIENT["clientInfo"] = {"name": "ale", "version": "1"}
 
 
 def main() -> int:
-    lines = b"".join(json.dumps({"jsonrpc": "2.0", **each}).encode() + b"\n" for each in ASKED)
-    server = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    asked = (
+        {"id": 1, "method": "initialize", "params": CLIENT},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": sys.argv[1], "arguments": {}}},
+        {"id": 3, "method": "tools/list"},
+    )
+    lines = b"".join(json.dumps({"jsonrpc": "2.0", **each}).encode() + b"\n" for each in asked)
+    server = subprocess.Popen(sys.argv[2:], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdin and server.stdout  # both are pipes
-    try:
-        server.stdin.write(lines)
-        server.stdin.flush()
-        for line in server.stdout:
-            answer = json.loads(line)
-            if answer.get("id") == 2:
-                print(json.dumps([tool["name"] for tool in answer["result"]["tools"]]))  # noqa: T201
-                return 0
-    finally:
-        server.kill()
-    print("the server ended without an answer", file=sys.stderr)  # noqa: T201
-    return 1
+    server.stdin.write(lines)
+    server.stdin.flush()
+    answers: dict[object, dict] = {}  # type: ignore[type-arg]  # JSON
+    while not {2, 3} <= set(answers) and (line := server.stdout.readline()):
+        answer = json.loads(line)
+        answers[answer.get("id")] = answer
+    server.kill()
+    return _told(answers.get(2, {}).get("result", {}), answers.get(3, {}).get("result", {}))
+
+
+def _told(called: dict, listed: dict) -> int:  # type: ignore[type-arg]  # JSON
+    if "content" not in called or called.get("isError"):
+        said = [part.get("text", "") for part in called.get("content", ())]
+        print(" ".join(said) or "the server ended without an answer", file=sys.stderr)  # noqa: T201
+        return 1
+    print(json.dumps([tool["name"] for tool in listed["tools"]]))  # noqa: T201
+    return 0
