@@ -90,6 +90,8 @@ def _doctor(_: argparse.Namespace) -> int:
     load_plugins()
     settings = settings_here()
     print(f"python: {sys.version.split()[0]} ({sys.executable})")
+    for line in agents.preflight():
+        print(f"agents: {line}")
     for name in PROVIDERS.names():
         try:
             lines = provider_named(name, settings).preflight()

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pytest_ale import scratch
-from pytest_ale.gateway import Config, Gateway, upstreams
+from pytest_ale.gateway import IMPORTS, Config, Gateway, upstreams
 from pytest_ale.gateway.apis import KEYS
 from pytest_ale.harness import Agent, parse_agents
 from pytest_ale.prices import prices_spec
@@ -22,8 +22,6 @@ from pytest_ale.secrets import secrets
 from pytest_ale.settings import Settings
 
 __all__ = ["agents_of", "check_keys", "check_provider", "make_gateway", "resumed"]
-
-GATEWAY = ("aiohttp", "genai_prices")  # what it imports, in a process of its own
 
 
 def agents_of(
@@ -50,7 +48,7 @@ def check_keys(settings: Settings, agents: list[Agent], environ: Mapping[str, st
     known = upstreams(environ, settings.base_url or "")
     for agent in agents:
         harness = harness_named(agent.harness)
-        if harness.model_api(agent) and not all(map(find_spec, GATEWAY)):
+        if harness.model_api(agent) and not all(map(find_spec, IMPORTS)):
             need = "pip install 'pytest-ale[gateway]'"
             raise ValueError(f"agent {agent.label} asks its model through a gateway: {need}")
         missing = [name for name in harness.keys if not environ.get(name)]

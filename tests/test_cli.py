@@ -143,6 +143,16 @@ def test_a_provider_that_cannot_be_used_does_not_stop_the_doctor(
     assert said in capsys.readouterr().out
 
 
+def test_the_doctor_says_whether_agents_can_be_packed(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ale("doctor") == 0
+    assert "agents: npm packs them (" in capsys.readouterr().out
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert ale("doctor") == 0
+    assert "agents: npm, which packs them once, is not here (apt: npm)" in capsys.readouterr().out
+
+
 def test_agents_are_listed_with_their_knobs(place: Path, capsys: Capture) -> None:
     assert ale("agents") == 0
     lines = capsys.readouterr().out.splitlines()

@@ -120,7 +120,11 @@ class Odd(Program):
 class Direct(Odd):
     name, api, keys = "direct", "", ("ODD_ACCOUNT",)
 
+class Far(Direct):
+    name, hosts = "far", ("api.example.org",)
+
 def pytest_ale_harnesses(register):
+    register("far", Far)
     register("odd", Odd)
     register("direct", Direct)
 """
@@ -250,6 +254,25 @@ def test_a_real_key_is_in_its_own_process_and_is_kept_nowhere(odd: Project) -> N
     assert kept.count(b"[ODD_ACCOUNT]") > 5  # in its log, too
     for form in (CANARY, base64.b64encode(CANARY.encode()).decode()[:-4], CANARY.encode().hex()):
         assert form.encode() not in kept
+
+
+def test_one_with_servers_of_its_own_needs_their_hosts_and_the_header_says_so(odd: Project) -> None:
+    words = ["--ale-agent=far", "--ale-knob=deed=done", "-rs"]
+    result = odd.run(*words, env={"ODD_ACCOUNT": CANARY})
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(
+        [
+            "ale: far: asks its model past the gateway: no limit but time is kept",
+            "SKIPPED * not runnable on provider local: local provider cannot limit the network*",
+        ]
+    )
+
+
+def test_a_version_is_looked_up_once_and_recorded(odd: Project, model: ScriptedModel) -> None:
+    words = ["--ale-agent=odd@latest", "--ale-knob=deed=ask+done", "-n2"]
+    odd.run(*words, f"--ale-base-url={model.url}", env={"OPENAI_API_KEY": CANARY})
+    (record,) = odd.results
+    assert (record["agent"], record["agent_version"]) == ("odd@latest", "1.0")
 
 
 def test_a_missing_key_is_said_before_anything_is_leased(odd: Project) -> None:

@@ -37,7 +37,10 @@ from pytest_ale.gateway.limits import Limits
 from pytest_ale.gateway.process import Config, Gateway
 from pytest_ale.gateway.usage import Usage
 
+IMPORTS = ("aiohttp", "genai_prices")  # in its own process; the extra `gateway` has them
+
 __all__ = [
+    "IMPORTS",
     "Config",
     "Control",
     "Door",

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 
+from pytest_ale.gateway import IMPORTS
 from pytest_ale.harness import Agent, Harness
 
 __all__ = ["add"]
@@ -16,6 +19,19 @@ INDENT = " " * 15
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     agents = verbs.add_parser("agents", help="List the agents, what they need, and their knobs")
     agents.set_defaults(do=_agents)
+
+
+def preflight() -> list[str]:
+    """What agents of somebody else's need of this machine, a line each (`ale doctor`)."""
+    npm = shutil.which("npm")
+    packs = (
+        f"npm packs them ({npm})" if npm else "npm, which packs them once, is not here (apt: npm)"
+    )
+    missing = [name for name in IMPORTS if not find_spec(name)]
+    gateway = (
+        "no model gateway: pip install 'pytest-ale[gateway]'" if missing else "a model gateway"
+    )
+    return [packs, gateway]
 
 
 def _agents(_: argparse.Namespace) -> None:
