@@ -31,7 +31,6 @@ class Log:
         self._main = Voice(story)
         self._voices: dict[str, Voice] = {}  # of sub-agents
         self._calls: dict[str, Voice] = {}  # who made a call
-        self._began: dict[str, Event] = {}  # by the message: what its beginning told of its use
         self._used: dict[str, Metrics] = {}  # by the message, of sub-agents
         self._noted: list[tuple[float, str, dict[str, object]]] = []  # what came without a time
         self._end: Event = {}  # its last word
@@ -82,6 +81,8 @@ class Log:
         key = _text(message, "id") or _text(event, "uuid")
         calls = voice.say(key, message, when)
         self._calls |= {id: voice for id in calls if id not in self._calls}
+        if message.get("stop_reason"):  # it came whole, and not as a stream
+            self._used[key] = _metrics(_dict(message, "usage"))
         if key in self._used:
             voice.story.turn(key, metrics=self._used.pop(key))
 
@@ -95,13 +96,14 @@ class Log:
 
     def _streamed(self, event: Event) -> None:
         """What an answer used: the prompt is told when it begins, or when it ends, or both."""
-        inner, key = _dict(event, "event"), _text(event, "api_message_id")
-        kind = _text(inner, "type")
+        inner, voice = _dict(event, "event"), self._voice(event)
+        kind, message = _text(inner, "type"), _dict(inner, "message")
         if kind == "message_start":
-            self._began = {key: _dict(_dict(inner, "message"), "usage")}
-        elif kind == "message_delta" and key:
-            usage = {**self._began.pop(key, {}), **_dict(inner, "usage")}
-            self._voice(event).story.turn(key, metrics=_metrics(usage))
+            voice.begun = _text(message, "id"), _dict(message, "usage")
+        elif kind == "message_delta" and voice.begun[0]:
+            key, told = voice.begun
+            voice.begun = "", {}
+            voice.story.turn(key, metrics=_metrics({**told, **_dict(inner, "usage")}))
 
     def _transcript(self, event: Event) -> None:
         """Of a sub-agent: what a message used is known there, once it is whole."""
@@ -175,6 +177,7 @@ class Voice:
         self._texts: dict[str, list[str]] = {}
         self._keys: set[str] = set()
         self.began: dict[str, float] = {}  # when a call was made
+        self.begun: tuple[str, Event] = "", {}  # the answer that comes now, and what it used yet
 
     def said(self, key: str) -> bool:
         return key in self._keys

@@ -26,10 +26,10 @@ __all__ = ["Codex"]
 KEY = "ALE_MODEL_KEY"  # the variable that Codex reads the key from, and keeps from its commands
 USUAL = "usual"  # what the CLI does when it is told nothing
 SEARCHES = {"off": "disabled", "cached": "cached", "live": "live"}
-# What would be spoken to besides the model: in a sandbox without a network, seconds each.
 OFF = (
+    # What is fetched from servers of OpenAI's and others', and differs from day to day.
     *("apps", "plugins", "remote_plugin", "plugin_sharing", "tool_suggest"),
-    *("skill_mcp_dependency_install", "daemon_auto_start", "workspace_dependencies"),
+    "skill_mcp_dependency_install",
     # A server that cannot be reached is waited for without end: still at it after 40 s with no
     # retries allowed, 25 s with the usual ones once this is off.
     "unbounded_connection_retries",
@@ -40,6 +40,37 @@ OURS = (
     *("approval_policy", "sandbox_mode", "openai_base_url", "chatgpt_base_url", "notify"),
 )
 TOML = str.maketrans({"\x7f": "\\u007f"})  # the one character that JSON leaves and TOML does not
+
+
+def _word(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", text):
+        raise ValueError(f"is no word such as {USUAL}, low, medium, high or xhigh")
+    return text
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"allowed: {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _settings(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for line in lines:
+        try:
+            names = list(tomllib.loads(line))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(
+                f"{line!r} is no line of TOML ({error}); one is NAME = VALUE"
+            ) from None
+        if len(names) != 1 or line.startswith("["):
+            raise ValueError(f"{line!r} is no setting; one is NAME = VALUE, or TABLE.NAME = VALUE")
+        if names[0] in OURS:
+            raise ValueError(f"{names[0]} is set by the exam; it is none of {', '.join(OURS)}")
+    return "\n".join(lines)
 
 
 class Codex(Program):
@@ -58,27 +89,27 @@ class Codex(Program):
         "effort": Knob(
             f"how hard the model thinks: {USUAL} (the model's default), or as the API names it",
             USUAL,
-            parse=lambda text: _word(text),
+            parse=_word,
         ),
         "summaries": Knob(
             f"of the model's reasoning: {USUAL}, none, auto, concise or detailed",
             USUAL,
-            parse=lambda text: _one_of(text, USUAL, "none", "auto", "concise", "detailed"),
+            parse=_one_of(USUAL, "none", "auto", "concise", "detailed"),
         ),
         "web_search": Knob(
             "the model's own search, by its server: off, cached or live",
             "off",
-            parse=lambda text: _one_of(text, *SEARCHES),
+            parse=_one_of(*SEARCHES),
         ),
         "subagents": Knob(
             "whether it may start agents of its own: on or off",
             "on",
-            parse=lambda text: _one_of(text, "on", "off"),
+            parse=_one_of("on", "off"),
         ),
         "config": Knob(
             'further settings of config.toml, one a line: model_verbosity = "low"',
             "",
-            parse=lambda text: _settings(text),
+            parse=_settings,
         ),
     }
 
@@ -120,9 +151,11 @@ def _top(brief: Brief) -> Iterator[str]:
 
 
 def _tables(brief: Brief, tool: Callable[[str, str], str]) -> Iterator[str]:
+    # In a sandbox without a network, these would keep it for 5 s at its end.
     yield "[analytics]\nenabled = false"
     yield '[otel]\nexporter = "none"\nmetrics_exporter = "none"'
     yield '[history]\npersistence = "none"'
+    # Neither in its commands' environment, nor in the files where it keeps one for its shells.
     yield f"[shell_environment_policy]\nexclude = [{_toml(KEY)}]"
     # Of 429, 5xx, cut streams and lost connections; each is as many as Codex has by default.
     yield f'[model_providers.ale]\nname = "ale"\nbase_url = {_toml(f"{brief.base_url}/v1")}'
@@ -153,34 +186,3 @@ def _server(name: str, server: Server) -> str:
 def _toml(value: str | list[str]) -> str:
     """Strings and lists of them are in TOML as they are in JSON."""
     return json.dumps(value, ensure_ascii=True).translate(TOML)
-
-
-# Knobs.
-
-
-def _word(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", text):
-        raise ValueError(f"is no word such as {USUAL}, low, medium, high or xhigh")
-    return text
-
-
-def _one_of(text: str, *allowed: str) -> str:
-    if text not in allowed:
-        raise ValueError(f"allowed: {', '.join(allowed)}")
-    return text
-
-
-def _settings(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in lines:
-        try:
-            names = list(tomllib.loads(line))
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(
-                f"{line!r} is no line of TOML ({error}); one is NAME = VALUE"
-            ) from None
-        if len(names) != 1 or line.startswith("["):
-            raise ValueError(f"{line!r} is no setting; one is NAME = VALUE, or TABLE.NAME = VALUE")
-        if names[0] in OURS:
-            raise ValueError(f"{names[0]} is set by the exam; it is none of {', '.join(OURS)}")
-    return "\n".join(lines)

@@ -193,4 +193,4 @@ def main(verb: str, *words: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]) or None)

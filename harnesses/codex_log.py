@@ -172,7 +172,8 @@ class _Thread:
         self.held: list[Json] = []
         self.id = self.parent = self.model = ""
         self.name = "codex"
-        self._number = 0
+        self._start = 0  # before which its parent's log is repeated
+        self._number = self._metered = 0  # the last turn, and the last whose tokens are known
         self._text: list[str] = []
         self._thoughts: list[str] = []
         self._sampled: object = None  # which request of the thread was answered
@@ -180,10 +181,12 @@ class _Thread:
         self._counted = False
         self._script = ""  # the call that runs the others
         self._done: set[str] = set()
+        self._again: dict[str, str] = {}  # ids that a server gave to one call after another
         self._went: dict[str, dict[str, object]] = {}  # how a call went, until its result comes
 
     def meet(self, meta: Json) -> None:
         self.id, self.parent = word(meta, "id"), word(meta, "parent_thread_id")
+        self._start = count(meta, "subagent_history_start_ordinal")
         self.name = word(meta, "agent_path") or word(meta, "agent_nickname") or self.name
 
     @property
@@ -192,12 +195,16 @@ class _Thread:
         return self.story
 
     def event(self, event: Json) -> None:
+        if count(event, "ordinal") < self._start:
+            return
         kind, payload, when = event.get("type"), sub(event, "payload"), moment(event)
         if kind == "response_item":
             self._item(payload, sub(event, "metadata"), when)
         elif kind == "token_usage_record":
             self._counted = True
-            self._tokens(sub(payload, "usage"), when)
+            if self._ended:  # an answer of which no item is kept
+                self._turn({}, when)
+            self._tokens(sub(payload, "usage"))
         elif kind == "turn_context":
             self.model = word(payload, "model") or self.model
         elif kind == "compacted":
@@ -210,9 +217,11 @@ class _Thread:
         item = sub(payload, "item")
         if payload.get("type") == "item_completed" and item:
             self._completed(item, when)
-        elif payload.get("type") == "token_count" and not self._counted and not self._ended:
-            # Before 0.160 or so there is no token_usage_record.
-            self._tokens(sub(sub(payload, "info"), "last_token_usage"), when)
+        elif self._counted or self._metered == self._number:
+            return
+        elif payload.get("type") == "token_count":
+            # Of a version that writes no token_usage_record (0.145): after the calls are done.
+            self._tokens(sub(sub(payload, "info"), "last_token_usage"))
 
     # What the model said and called.
 
@@ -266,13 +275,15 @@ class _Thread:
     def _call(self, item: Json, about: Json, when: str | None) -> None:
         self._turn(about, when)
         name, arguments = called(item)
-        id = word(item, "call_id") or word(item, "id") or f"{self.id}-{self._key}-{name}"
+        given = word(item, "call_id") or word(item, "id") or f"{self.id}-{self._key}-{name}"
+        id = f"{given}-{self._key}" if given in self._done else given
+        self._again[given] = id
         if name == "exec":
             self._script = id
         self._told.call(id, name, arguments, turn=self._key, when=when)
 
     def _output(self, item: Json, when: str | None) -> None:
-        id = word(item, "call_id")
+        id = self._known(item, "call_id")
         content = self._content(item.get("output", item.get("tools")))
         extra = self._went.pop(id, {})
         if not extra and isinstance(content, str) and (found := EXITED.search(content[:HEAD])):
@@ -280,6 +291,10 @@ class _Thread:
         if self._sampled is None:  # an older log does not say where an answer ends
             self._ended = True
         self._finish(id, content, when, extra)
+
+    def _known(self, item: Json, name: str) -> str:
+        id = word(item, name)
+        return self._again.get(id, id)
 
     def _finish(
         self, id: str, content: str | list[ContentPart], when: str | None, extra: Json
@@ -304,11 +319,9 @@ class _Thread:
             return self._told.picture(data, word(part, "mimeType") or "image/png")
         return ContentPart(type="text", text=url or word(part, "text"))
 
-    def _tokens(self, usage: Json, when: str | None) -> None:
+    def _tokens(self, usage: Json) -> None:
         if not usage:
             return
-        if self._ended:  # an answer of which no item is kept
-            self._turn({}, when)
         prompt, cached, written, output, thought = (count(usage, f"{t}_tokens") for t in TOKENS)
         extra: dict[str, JsonValue] = {"cache_write_tokens": written, "reasoning_tokens": thought}
         self._told.turn(
@@ -318,12 +331,12 @@ class _Thread:
             ),
         )
         self._log.usage += Usage(prompt, cached, written, output, thought, 1)
-        self._ended = True
+        self._ended, self._metered = True, self._number
 
     # How calls went.
 
     def _completed(self, item: Json, when: str | None) -> None:
-        id, kind = word(item, "id"), word(item, "type")
+        id, kind = self._known(item, "id"), word(item, "type")
         if kind in ("CollabAgentToolCall", "SubAgentActivity"):
             ids = [*many(item.get("receiver_thread_ids")), item.get("agent_thread_id")]
             if item.get("tool", "spawn_agent") == "spawn_agent":
@@ -339,6 +352,8 @@ class _Thread:
         by: dict[str, object] = {"called_by": self._script} if self._script else {}
         if extra.get("exit_code") == -1:  # Codex ended it, when it ended itself
             by |= {"left_running": True}
+        if name == "apply_patch" and extra.get("is_error"):
+            by |= {"failed": True}
         self._told.call(id, name, arguments, when=when, extra=by)
         self._finish(id, self._nested_content(item), when, extra)
 

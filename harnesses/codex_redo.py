@@ -28,6 +28,7 @@ LOOKS = {
     *("exec", "wait", "view_image", "update_plan", "request_user_input", "web_search"),
     *("list_mcp_resources", "list_mcp_resource_templates", "read_mcp_resource", "tool_search"),
     *("get_goal", "create_goal", "update_goal", "clock__sleep", "clock__curr_time"),
+    *("read_file", "list_dir", "grep_files"),
     *("request_user_input_async", "send_user_message_async", "request_permissions"),
 }
 AGENTS = ("multi_agent_v1__", "collaboration__")  # what sub-agents do is recorded as their own
@@ -45,7 +46,9 @@ _told: WeakSet[RecordingSandbox] = WeakSet()  # where INSIDE is
 
 def redo(call: ToolCall, sandbox: RecordingSandbox) -> bool:
     """Do a recorded call again; False for one that changes nothing in the sandbox."""
-    name, given = call.function_name, call.arguments
+    name, given, said = call.function_name, call.arguments, _said(call)
+    if said.startswith("unsupported call") or (call.extra or {}).get("failed"):
+        return False  # a tool that the model made up, or a patch that did not fit
     if name == "exec" and TYPES.search(str(given.get("input", ""))):
         raise Fault("a recorded script of codex types into a command: it cannot be done again")
     if name in LOOKS or name.startswith(AGENTS):
@@ -63,8 +66,13 @@ def redo(call: ToolCall, sandbox: RecordingSandbox) -> bool:
     return True
 
 
+def _said(call: ToolCall) -> str:
+    """What the recording tells of its result."""
+    return str((call.extra or {}).get("said", ""))
+
+
 def _command(call: ToolCall, sandbox: RecordingSandbox) -> None:
-    given, said = call.arguments, str((call.extra or {}).get("said", ""))
+    given, said = call.arguments, _said(call)
     command, folder = str(given.get("cmd", "")), _folder(given)
     if found := HERE_PATCH.fullmatch(command):  # Codex does not leave these to the shell
         into = posixpath.join(folder or "", *shlex.split(found["cd"] or ""))
@@ -77,8 +85,9 @@ def _command(call: ToolCall, sandbox: RecordingSandbox) -> None:
         waits = _seconds(given, YIELD, YIELD_MOST)
         _inside(["start", id, f"{waits}", "tty" if tty else "pipe"], command, folder, sandbox)
         return
+    shell = str(given.get("shell") or "bash"), "-c" if given.get("login") is False else "-lc"
     with suppress(SandboxError):  # it may fail again as it failed before
-        sandbox.exec(["bash", "-lc", command], cwd=folder, timeout=LONGEST)
+        sandbox.exec([*shell, command], cwd=folder, timeout=LONGEST)
 
 
 def _shell(given: Mapping[str, object], sandbox: RecordingSandbox) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ale.gateway import Tally
+from pytest_ale.gateway.scrub import Scrub
 from pytest_ale.grade import Grade
 from pytest_ale.harness import Ending
 from pytest_ale.kept import Kept
@@ -84,6 +85,11 @@ class Journal:
     @property
     def screenshots(self) -> Path:
         return self.folder / "screenshots"
+
+    def hide(self, more: Mapping[str, str]) -> Scrub:
+        """Keep these, too, out of what is written down; returns what takes all out."""
+        self._scrub = self._scrub.also(more)
+        return self._scrub
 
     def leased(self, lease: str, about: Mapping[str, object]) -> None:
         self.record = replace(self.record, lease=lease)

@@ -148,7 +148,7 @@ class Steps:
             },
             has_desktop=plan.instance.task.card.environment.desktop,
             live=journal.live,
-            scrub=scrub(*plan.harness.keys),
+            scrub=journal.hide({"model key": access.door.token} if access else {}),
             kits=kits,
             model_url=access.url if access else "",
             model_key=access.door.token if access else "",

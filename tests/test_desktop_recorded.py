@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_ale.harnesses.replay import PAUSE, _pause
+from pytest_ale.harnesses.replay import PAUSE, _in_order, _outcome, _pause
 
 from pytest_ale import kept
 from pytest_ale.desktop_calls import KINDS, METHODS, PREFIX, DesktopCalls, checked
 from pytest_ale.recorder import Recorder
 from pytest_ale.recording import RecordingSandbox
 from pytest_ale.sandbox import DesktopError, Fault, RecordFault, Sandbox, Window
-from pytest_ale.trajectory import ContentPart, Step, check, load
+from pytest_ale.trajectory import ContentPart, Step, Trajectory, check, load
 
 from .conftest import Project
 
@@ -420,6 +420,35 @@ def test_how_long_a_replay_waits(
 ) -> None:
     assert _pause(step(2, *last), step(3, *now), PREFIX) == pytest.approx(pause)
     assert _pause(None, step(2, *now), PREFIX) == 0
+
+
+def test_what_sub_agents_did_is_done_again_in_its_place() -> None:
+    agent = {"name": "gemini_cli", "version": "1"}
+
+    def recorded(id: str, *times: str, **more: object) -> dict[str, object]:
+        steps = [step(n, f"{id}{n}", at).model_dump() for n, at in enumerate(times, 1)]
+        return {"agent": agent, "trajectory_id": id, "steps": steps, **more}
+
+    deep = recorded("c", "10:00:03.500")
+    below = [recorded("b", "10:00:02", "10:00:04", subagent_trajectories=[deep])]
+    whole = recorded("a", "10:00:01", "10:00:02", "10:00:05", subagent_trajectories=below)
+    done = [each.tool_calls for each in _in_order(Trajectory.model_validate(whole))]
+    names = [call.function_name for calls in done for call in calls or ()]
+    assert names == ["a1", "a2", "b1", "c1", "b2", "a3"]
+
+
+def test_a_replay_knows_what_came_of_a_call() -> None:
+    image = {"type": "image", "source": {"media_type": "image/png", "path": "a.png"}}
+    results = [
+        {"source_call_id": "c", "content": [{"type": "text", "text": "one"}, image]},
+        {"source_call_id": "c", "content": "two", "extra": {"is_error": True}},
+        {"content": "another's", "extra": {"seconds": 1}},
+    ]
+    told = step(1, "x", None).model_dump() | {"observation": {"results": results}}
+    found = Step.model_validate(told)
+    assert found.tool_calls is not None
+    known = {"said": "one\n\ntwo", "result": {"is_error": True}}
+    assert _outcome(found, found.tool_calls[0]) == known
 
 
 # The record, without a run around it.

@@ -64,6 +64,7 @@ def child():
     subprocess.Popen(["sleep", "987654"], start_new_session=True)
 
 def tell():
+    print("say", os.environ["MODEL_KEY"])
     with open("output/told.txt", "w") as out:
         out.write(repr((dict(os.environ), sys.argv)))
 
@@ -236,6 +237,8 @@ def test_the_real_key_is_nowhere(odd: Project, model: ScriptedModel) -> None:
     record = run(odd, "ask+done+tell", model.url)
     assert ending(record) == ("scored", 1.0)
     assert "MODEL_KEY" in (odd.attempt() / "output/told.txt").read_text()
+    for name in ("agent/stdout.log", "trajectory.json"):
+        assert "[model key]" in (odd.attempt() / name).read_text()  # the attempt's own, used up
     assert model.requests[0].key  # which is what the model's server was sent
     kept = [path for path in odd.runs[-1].rglob("*") if path.is_file()]
     assert len(kept) > 10

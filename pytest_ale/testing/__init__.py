@@ -29,8 +29,9 @@ Faults: Refuse (an error's status), Cut, Slow, WrongJson and Hang, each for so m
 after the other; `times=None` is for ever. A model that is down is `model.close()`, and later
 `model.start()` at the same port.
 
-An agent may not wait for its MCP servers: Codex offers their tools when they have started, which
-may be in its third request. A script for it calls "shell" first, with `sleep 1` in the command.
+An agent may not wait for its MCP servers: unless it is told to (`required = true`), Codex offers
+their tools when they have started, which may be in its third request. A script for it then calls
+"shell" first, with `sleep 1` in the command.
 
 The same in YAML, for `Script.load(path)`, a list of steps; a step's value is its fields by name,
 or its first field alone:
