@@ -31,6 +31,10 @@ MODEL = "pro"
 # says), each give or take a third: a dead server ends it in 25 to 46 s. Its own 10 take 4 minutes.
 ATTEMPTS = "4"
 
+# It empties DISPLAY for its shell, whatever is configured: no window opens there, and it seldom
+# finds out why. This is said to the model, beside its own instructions, where there is a screen.
+NO_DISPLAY = "Your shell has no DISPLAY set. To open a window on the screen, set DISPLAY=:0.\n"
+
 MCP_MILLISECONDS = 600_000
 SHELL_SECONDS = 600.0
 LEVELS = ("minimal", "low", "medium", "high")
@@ -92,11 +96,15 @@ class GeminiCli(Program):
         ),
         "web": Knob("on or off: search and fetch, which the model's server does", "off", on_or_off),
         "disabled_tools": Knob("names of its tools that are not offered, with commas", "", tools),
+        "loop_detection": Knob(
+            "on or off: it ends itself at the fifth call alike in a row", "off", on_or_off
+        ),
         "attempts": Knob("tries of a request that fails, 1 to 10", ATTEMPTS, attempts),
     }
 
     def files(self, brief: Brief) -> Mapping[str, str]:
-        return {".gemini/settings.json": json.dumps(self._settings(brief), indent=1)}
+        settings = {".gemini/settings.json": json.dumps(self._settings(brief), indent=1)}
+        return settings | ({".gemini/GEMINI.md": NO_DISPLAY} if brief.servers else {})
 
     def _settings(self, brief: Brief) -> dict[str, object]:
         settings: dict[str, object] = {
@@ -113,11 +121,19 @@ class GeminiCli(Program):
                 "sessionRetention": {"enabled": False},
                 "plan": {"enabled": False},
             },
-            # Else its file tools refuse all outside of the task's folder, which its shell reaches.
-            "context": {"includeDirectories": [brief.home, "/tmp"]},
+            # At a screen, to scroll or to press a key for the fifth time is no loop.
+            "model": {"disableLoopDetection": brief.knobs["loop_detection"] == "off"},
+            "context": {
+                # Else its file tools refuse all that is not in the task's folder.
+                "includeDirectories": [brief.home, "/tmp"],
+                # For each @ in the prompt (an address of mail has one) it would search them all.
+                "fileFiltering": {"enableRecursiveFileSearch": False},
+            },
             # It would look for one to download.
             "tools": {"exclude": self._excluded(brief), "useRipgrep": False},
             "ide": {"enabled": False},
+            # A task's own .env is none of its settings.
+            "advanced": {"ignoreLocalEnv": True},
             "mcpServers": {
                 name: {
                     "command": server.command,
@@ -142,7 +158,8 @@ class GeminiCli(Program):
             {"thinkingLevel": asked.upper()} if asked in LEVELS else {"thinkingBudget": int(asked)}
         )
         config = {"generateContentConfig": {"thinkingConfig": {"includeThoughts": True, **said}}}
-        return {"modelConfigs": {"customOverrides": [{"match": {}, "modelConfig": config}]}}
+        override = {"match": {"isChatModel": True}, "modelConfig": config}
+        return {"modelConfigs": {"customOverrides": [override]}}
 
     def environment(self, brief: Brief) -> Mapping[str, str]:
         return {

@@ -80,8 +80,8 @@ class Log:
     def _end(self, told: Json) -> None:
         error, stats = _dict(told.get("error")), _dict(told.get("stats"))
         if told.get("status") == "error":
-            named = (_word(error.get("type")), _word(error.get("message")))
-            self._failed = ": ".join(filter(None, named)) or self._failed or "it failed"
+            # After an answer that is empty or cannot be used there is none: an event had said it.
+            self._failed = _word(error.get("message")) or self._failed or "it does not say why"
         else:
             self._failed = ""  # what went wrong on the way did not keep it from its end
         # Its output tokens leave reasoning out; the total has it.

@@ -5,7 +5,7 @@ The scripted model called its shell, its file tools and a sub-agent.
 
 # ruff: noqa: E501
 
-STDOUT = r"""\
+STDOUT = r"""
 {"type": "init", "timestamp": "2026-11-21T19:00:46.202Z", "session_id": "b9678a27-3057-4039-9cc7-2b7ff239cf89", "model": "pro"}
 {"type": "message", "timestamp": "2026-11-21T19:00:46.203Z", "role": "user", "content": "Do it."}
 {"type": "tool_use", "timestamp": "2026-11-21T19:00:46.278Z", "tool_name": "run_shell_command", "tool_id": "run_shell_command__call_1_2", "parameters": {"command": "echo hello; exit 3"}}
@@ -27,7 +27,7 @@ STDOUT = r"""\
 {"type": "result", "timestamp": "2026-11-21T19:00:48.026Z", "status": "success", "stats": {"total_tokens": 2980, "input_tokens": 2800, "output_tokens": 155, "cached": 400, "input": 2400, "duration_ms": 1824, "tool_calls": 9}}
 """
 
-CHAT = r"""\
+CHAT = r"""
 {"sessionId": "b9678a27-3057-4039-9cc7-2b7ff239cf89", "startTime": "2026-11-21T19:00:46.198Z", "lastUpdated": "2026-11-21T19:00:46.198Z", "kind": "main"}
 {"$set": {"messages": [{"id": "d04923d38bb0f6017037e74183378ef4", "timestamp": "2026-11-21T19:00:46.198Z", "type": "user", "content": [{"text": "<session_context>\nThis is the Gemini CLI.\n</session_context>"}]}], "lastUpdated": "2026-11-21T19:00:46.198Z"}}
 {"id": "8ddfe0e4-b6e6-48f9-9857-779e6240640e", "timestamp": "2026-11-21T19:00:46.209Z", "type": "user", "content": [{"text": "Do it."}]}
@@ -47,7 +47,7 @@ CHAT = r"""\
 {"id": "d9b93eb0-26e2-4d3c-bcc3-a26767836510", "timestamp": "2026-11-21T19:00:48.026Z", "type": "gemini", "content": "Done.", "thoughts": [], "tokens": {"input": 100, "output": 10, "cached": 0, "thoughts": 0, "tool": 0, "total": 110}, "model": "gemini-3.1-pro-preview"}
 """
 
-CHILD = r"""\
+CHILD = r"""
 {"sessionId": "731600ec-b461-4ffa-85ea-1f82e49639d1", "startTime": "2026-11-21T19:00:47.975Z", "lastUpdated": "2026-11-21T19:00:47.975Z", "kind": "subagent"}
 {"id": "13ab5942-772d-4aa5-938e-aae71f2d19c4", "timestamp": "2026-11-21T19:00:47.976Z", "type": "user", "content": [{"text": "Your task is to do a deep investigation of the codebase to find all relevant files, code locations, architectural mental map and insights to solve  for the following user objective:\n<objective>\nLook into it\n</objective>"}]}
 {"$set": {"lastUpdated": "2026-11-21T19:00:47.976Z"}}
