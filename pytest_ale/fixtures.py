@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from pytest_ale.decided import gateway_of
 from pytest_ale.session import AGENTS, RUN, SETTINGS, own_properties
 from pytest_ale.settings import Settings
 from pytest_ale.text import one_line
@@ -124,9 +125,9 @@ def ale_gateway(
 ) -> Control | None:
     """The way to the model gateway of the run; None where no agent asks a model."""
     from pytest_ale.gateway import Control
-    from pytest_ale.plugin import gateway_of
 
-    path = gateway_of(pytestconfig)
+    with _told():
+        path = gateway_of(pytestconfig)
     return Control(path) if path else None
 
 

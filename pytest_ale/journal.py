@@ -120,6 +120,8 @@ class Journal:
         """Note what was used: as the gateway saw it, or else as the program says."""
         spent = spending(tally, closing)
         self._metrics = metrics(spent)
+        if tally and tally.models and not self._plan.agent.model:
+            self.recorder.name_model(max(tally.models, key=lambda name: tally.models[name].tokens))
         self.record = replace(
             self.record,
             cost_usd=spent.usd,

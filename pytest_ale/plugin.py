@@ -7,7 +7,7 @@ task needs is imported when the first task folder is found (benchmarks/startup.p
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from os.path import exists
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ale import hookspecs, progress
+from pytest_ale.decided import choose_run, decided, versions
 from pytest_ale.fixtures import (
     ale_agent,
     ale_agents,
@@ -37,17 +38,14 @@ from pytest_ale.session import (
     AGENTS,
     CARDS,
     DONE,
-    GATEWAY,
-    RUN,
     SETTINGS,
     heed_sigterm,
     own_properties,
 )
-from pytest_ale.settings import BadSetting, Settings, new_run_id, read_settings
+from pytest_ale.settings import BadSetting, Settings, read_settings
 from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
 from pytest_ale.wire import (
     Wire,
-    from_controller,
     is_worker,
     refuse,
     runs_workers,
@@ -55,7 +53,7 @@ from pytest_ale.wire import (
 )
 
 if TYPE_CHECKING:
-    from pytest_ale.harness import Agent
+    pass
 
 __all__ = [
     "ale_agent",
@@ -120,8 +118,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     if settings.sources:
         _check_settings(config, settings)
-    _choose_run(config, settings)
-    wire = Wire(partial(_decided, config), partial(_lost, config), partial(_collected, config))
+    choose_run(config, settings)
+    wire = Wire(partial(decided, config), partial(_lost, config), partial(_collected, config))
     config.pluginmanager.register(wire, "ale-wire")
     config.add_cleanup(progress.show(partial(_say, config)))
     if not is_worker(config):
@@ -162,7 +160,7 @@ def _check_settings(config: pytest.Config, settings: Settings) -> None:
     from pytest_ale.launch import agents_of, check_keys, check_provider
 
     try:
-        agents = agents_of(config.hook, settings, _versions(config))
+        agents = agents_of(config.hook, settings, versions(config))
         config.stash[AGENTS] = agents
         check_provider(settings)
         if not (is_worker(config) or config.option.collectonly or settings.dry_run):
@@ -172,70 +170,6 @@ def _check_settings(config: pytest.Config, settings: Settings) -> None:
         raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
     if runs_workers(config) and any(agent.harness == "human" for agent in config.stash[AGENTS]):
         raise pytest.UsageError("pytest-ale: agent human needs the terminal: leave out -n")
-
-
-def _choose_run(config: pytest.Config, settings: Settings) -> None:
-    """The controller chooses the run and what is done already; workers are told."""
-    told = from_controller(config)
-    if told:
-        config.stash[RUN] = Path(told["run"])
-        config.stash[DONE] = None if told["done"] is None else frozenset(told["done"])
-    elif settings.resume:
-        from pytest_ale.launch import resumed
-
-        try:
-            config.stash[RUN], config.stash[DONE] = resumed(settings)
-        except LookupError as error:
-            raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
-    else:
-        config.stash[RUN], config.stash[DONE] = settings.runs_dir / new_run_id(), None
-
-
-def _decided(config: pytest.Config) -> dict[str, object]:
-    done, gateway = config.stash[DONE], gateway_of(config)
-    agents: list[Agent] = config.stash.get(AGENTS, [])
-    return {
-        "run": str(config.stash[RUN]),
-        "done": None if done is None else sorted(done),
-        "versions": {agent.label: agent.resolved for agent in agents},
-        "gateway": str(gateway) if gateway else "",
-    }
-
-
-def _versions(config: pytest.Config) -> Mapping[str, str] | None:
-    """What the controller found, in a worker; None elsewhere."""
-    told: Mapping[str, str] | None = from_controller(config).get("versions")
-    return told
-
-
-def gateway_of(config: pytest.Config) -> Path | None:
-    """Where the model gateway of the run is reached; started now where it is not yet."""
-    if GATEWAY not in config.stash:
-        if is_worker(config):
-            told = from_controller(config)["gateway"]
-            config.stash[GATEWAY] = Path(told) if told else None
-        else:
-            config.stash[GATEWAY] = _start_gateway(config)
-    return config.stash[GATEWAY]
-
-
-def _start_gateway(config: pytest.Config) -> Path | None:
-    if config.option.collectonly or AGENTS not in config.stash:
-        return None
-    from pytest_ale.channels.tree import remove
-    from pytest_ale.launch import make_gateway
-    from pytest_ale.sandbox import Fault
-
-    gateway = make_gateway(config.stash[SETTINGS], config.stash[AGENTS])
-    if gateway is None:
-        return None
-    try:
-        gateway.start()
-    except Fault as fault:
-        raise pytest.UsageError(f"pytest-ale: {fault}") from None
-    config.add_cleanup(partial(remove, gateway.control.parent.parent))
-    config.add_cleanup(gateway.close)
-    return gateway.control
 
 
 def _lost(config: pytest.Config, report: pytest.TestReport) -> None:
@@ -282,7 +216,7 @@ def _first_task(config: pytest.Config) -> None:
     from pytest_ale.launch import agents_of
 
     if AGENTS not in config.stash:
-        config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS], _versions(config))
+        config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS], versions(config))
     config.stash[CARDS] = CardIndex(_cache_file(config))
 
 

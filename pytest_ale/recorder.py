@@ -48,6 +48,10 @@ class Recorder:
     def empty(self) -> bool:
         return not self._steps
 
+    def name_model(self, model: str) -> None:
+        """Say which model it was, where that was left to the agent."""
+        self._agent = self._agent.model_copy(update={"model_name": model})
+
     def user(self, message: str | Sequence[ContentPart], **more: object) -> int:
         """Append what the agent was told; `more` are other fields of Step. Return the step's id."""
         return self._append({"source": "user", "message": message, **more})

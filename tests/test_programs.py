@@ -172,7 +172,9 @@ def test_an_agent_that_works_is_scored_and_what_it_used_is_known(
     assert 0 < float(str(record["first_request"])) < 5
     attempt = odd.attempt()
     assert check(attempt / "trajectory.json") == []
-    assert load(attempt / "trajectory.json").steps[1].message == "Hello to you."
+    trajectory = load(attempt / "trajectory.json")
+    assert trajectory.steps[1].message == "Hello to you."
+    assert trajectory.agent.model_name == "scripted"  # which nobody asked for by name
     assert (attempt / "agent/stdout.log").read_text() == "say Hello to you.\n"
     (line,) = (attempt / "model/requests.jsonl").read_text().splitlines()
     assert json.loads(line)["usage"]["prompt"] == 100
