@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from pytest_ale.gateway import ModelLost
 from pytest_ale.record import Record
 from pytest_ale.run import Attempt
 from pytest_ale.sandbox import Fault, HarnessFault, PhaseTimeout, ProviderFault, SandboxLost
@@ -16,7 +17,7 @@ from pytest_ale.sandbox import Fault, HarnessFault, PhaseTimeout, ProviderFault,
 __all__ = ["Runner"]
 
 # What a fresh sandbox may cure; task code and a full disk would fail again.
-CURABLE = (HarnessFault, PhaseTimeout, ProviderFault, SandboxLost)
+CURABLE = (HarnessFault, ModelLost, PhaseTimeout, ProviderFault, SandboxLost)
 
 
 class Runner:

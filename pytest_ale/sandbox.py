@@ -9,6 +9,7 @@ Knows nothing of pytest, tasks or agents.
      ├─ GraderFault            task code broke its contract or crashed
      │   └─ GraderTimeout      task code did not end within its deadline
      ├─ GatewayFault           the model gateway could not be had or reached (gateway/)
+     │   └─ ModelLost          the server of a model failed in the middle
      ├─ RecordFault            what happened could not be written down
      └─ PhaseTimeout           a phase did not end within its deadline
     SandboxError(Exception)    the sandbox works and says no: the caller's to handle

@@ -8,11 +8,11 @@ stands there without it.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from pytest_ale.kept import INLINE, Kept
-from pytest_ale.recorder import Recorder
+from pytest_ale.recorder import DEEPEST, Recorder
 from pytest_ale.trajectory import (
     ContentPart,
     ImageSource,
@@ -23,15 +23,22 @@ from pytest_ale.trajectory import (
 
 __all__ = ["Story", "When"]
 
+ENTRIES = 50_000  # turns, calls and results of an attempt; more, and
+BYTES = 64 << 20  # more text than this, is an agent that fills its host's memory
+CALLS = 500  # of one turn: each is work for all before it
+
 When = str | float | None  # ISO 8601, or seconds since 1970; None is now
 
 
 class Story:
     """One agent's turns; a sub-agent has a story of its own."""
 
-    def __init__(self, recorder: Recorder, kept: Kept) -> None:
+    def __init__(self, recorder: Recorder, kept: Kept, room: _Room | None = None) -> None:
         self._recorder = recorder
         self._kept = kept
+        self._room = room or _Room(recorder)
+        self._said: dict[int, int] = {}  # characters, by step
+        self._calling: dict[int, int] = {}  # calls, by step
         self._turns: dict[str, int] = {}  # step by the program's own name for a turn
         self._calls: dict[str, int] = {}  # step by a call's id
         self._done: set[str] = set()
@@ -43,11 +50,15 @@ class Story:
         self, text: str, *, when: When = None, extra: Mapping[str, object] | None = None
     ) -> None:
         """What the program says of itself, such as a warning, or that it compacted its context."""
-        self._recorder.system(text, timestamp=when, extra=dict(extra) if extra else None)
+        if self._room.has(_weight(text) + _weight(extra)):
+            self._recorder.system(
+                text, timestamp=_moment(when), extra=dict(extra) if extra else None
+            )
 
     def user(self, text: str, *, when: When = None) -> None:
         """What the agent is told after the prompt, which is recorded before it starts."""
-        self._recorder.user(text, timestamp=when)
+        if self._room.has(_weight(text)):
+            self._recorder.user(text, timestamp=_moment(when))
 
     def turn(
         self,
@@ -66,14 +77,17 @@ class Story:
         said = {name: value for name, value in said.items() if value is not None}
         if text is not None:
             said["message"] = text
-        if number := self._turns.get(key, 0):
+        number, size = self._turns.get(key, 0), _weight(said)
+        if not self._room.has(size - self._said.get(number, 0), entries=not number):
+            return
+        if number:
             self._recorder.amend(number, said)
         else:
             said |= {"llm_call_count": 1}  # a turn is one answer of the model
-            number = self._recorder.agent(timestamp=when, **said)  # type: ignore[arg-type]  # fields of a step
+            number = self._recorder.agent(timestamp=_moment(when), **said)  # type: ignore[arg-type]  # fields of a step
             if key:
                 self._turns[key] = number
-        self._last = number
+        self._last, self._said[number] = number, size
 
     def call(
         self,
@@ -91,6 +105,10 @@ class Story:
         if not self._last or (turn and turn not in self._turns):
             self.turn(turn, when=when)
         number = self._turns.get(turn, self._last)
+        room = self._calling.get(number, 0) < CALLS
+        if not (number and room and self._room.has(_weight([name, arguments, extra]))):
+            return
+        self._calling[number] = self._calling.get(number, 0) + 1
         whole = {key: self._whole(value) for key, value in arguments.items()}
         call = {"tool_call_id": id, "function_name": name, "arguments": whole}
         call |= {"extra": dict(extra)} if extra else {}
@@ -115,8 +133,10 @@ class Story:
         if id in self._done:
             return
         self._done.add(id)
+        if not self._room.has(_weight([content, extra])):
+            return
         if id not in self._calls:
-            self._recorder.system(content, timestamp=when, extra={"tool_call_id": id})
+            self._recorder.system(content, timestamp=_moment(when), extra={"tool_call_id": id})
             return
         told: dict[str, object] = {"source_call_id": id, "content": content}
         more = dict(extra or {}) | ({"ended": when} if when is not None else {})
@@ -131,7 +151,7 @@ class Story:
         """Keep a picture (base64 or bytes) as a file, and say where it lies."""
         try:
             raw = base64.b64decode(data, validate=True) if isinstance(data, str) else data
-        except binascii.Error:
+        except ValueError:
             return ContentPart(type="text", text="[a picture that is no base64]")
         if path := self._kept.picture(raw, media_type):
             source = ImageSource.model_validate({"media_type": media_type, "path": path})
@@ -142,7 +162,7 @@ class Story:
         """The story of a sub-agent; `call` is the id of the call that began it."""
         if key not in self._subs:
             recorder = self._recorder.subagent(name, key, model)
-            self._subs[key] = Story(recorder, self._kept)
+            self._subs[key] = Story(recorder, self._kept, self._room)
         if call in self._calls and key not in self._linked:
             self._linked.add(key)
             ref = SubagentTrajectoryRef(trajectory_id=key)
@@ -152,3 +172,45 @@ class Story:
 
     def knows(self, call: str) -> bool:
         return call in self._calls
+
+
+def _moment(when: When) -> datetime | None:
+    """A log's time; None, which is now, for what is no time, or not in UTC's years 1 to 9999."""
+    try:
+        if isinstance(when, str):
+            told = datetime.fromisoformat(when.replace("Z", "+00:00"))
+            return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+        return None if when is None else datetime.fromtimestamp(when, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+class _Room:
+    """How much of an attempt is told, sub-agents' work included: in the end it is one document,
+    which is to be written within a phase."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._entries, self._bytes = ENTRIES, BYTES
+        self._full = False
+
+    def has(self, size: int, *, entries: int = 1) -> bool:
+        self._entries -= entries
+        self._bytes -= max(size, 0)
+        if not self._full and min(self._entries, self._bytes) < 0:
+            self._full = True
+            self._recorder.system("[this is more than is recorded: the rest is left out]")
+        return not self._full
+
+
+def _weight(value: object, depth: int = 0) -> int:
+    """About how much there is to a value, in characters."""
+    if isinstance(value, str):
+        return len(value)
+    if depth > DEEPEST:
+        return 0
+    if isinstance(value, Mapping):
+        return sum(len(str(key)) + _weight(item, depth + 1) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return sum(_weight(item, depth + 1) for item in value)
+    return len(value.text or "") if isinstance(value, ContentPart) else 8

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from pytest_ale.gateway import GatewayFault, Tally
+from pytest_ale.gateway import GatewayFault, ModelLost, Tally
 from pytest_ale.harness import Ending, How
 from pytest_ale.sandbox import HarnessFault
 from pytest_ale.text import clean, one_line
@@ -90,7 +90,7 @@ def judged(name: str, work: Work, ending: Ending) -> Ending:
     _asked(name, work, ending, tally)
     _offered(name, work, tally)
     if ending.outcome != "done" and tally.failing:
-        raise GatewayFault(f"the model's server failed: {tally.failing}")
+        raise ModelLost(f"the model's server failed: {tally.failing}")
     return ending
 
 

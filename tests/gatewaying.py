@@ -116,6 +116,9 @@ class StandIn:
         said = f"data: your key is {KEY}, all of it\n\n".encode()
         return await self._stream(request, [said[:30], said[30:]], 0.02)
 
+    async def _bare(self, request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"output": "x" * 40_000})
+
     async def _zipped(self, request: web.BaseRequest) -> web.StreamResponse:
         data = gzip.compress(b"".join(EVENTS))
         headers = {"Content-Type": SSE, "Content-Encoding": "gzip"}

@@ -137,7 +137,8 @@ def test_an_agent_that_hangs_up_ends_its_request_upstream(
     one.close()
     assert standin.left.wait(5)
     until(lambda: not control.tally(one.door.token).running)
-    assert control.close(one.door.token).usage.estimated == 1  # what was said is charged for
+    usage = control.close(one.door.token).usage  # what was said, or asked, is charged for
+    assert (usage.requests, usage.refused, usage.estimated) == (2, 1, 2)
 
 
 def test_no_server_is_said_in_the_apis_words(tmp_path: Path) -> None:

@@ -319,6 +319,8 @@ def test_a_model_that_fails_later_is_a_fault_if_the_agent_gave_up(odd: Project) 
         record = run(odd, "ask+done+answer", model.url)
         assert (*ending(record), record["phase"]) == ("fault", None, "run")
         assert str(record["message"]).startswith("the model's server failed: status 500")
+        run(odd, "ask+done+answer", model.url, "--ale-retries=1")
+        assert [record["attempt"] for record in odd.results] == [1, 2]  # it may have come back
         record = run(odd, "ask+done+login", model.url)  # a failure of its own doing
         assert ending(record) == ("crashed", 1.0)
 

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 from pytest_ale.gateway.apis import Upstream, upstreams
 from pytest_ale.gateway.attempt import Tally, Terms
-from pytest_ale.gateway.control import Control, Door, GatewayFault
+from pytest_ale.gateway.control import Control, Door, GatewayFault, ModelLost
 from pytest_ale.gateway.limits import Limits
 from pytest_ale.gateway.process import Config, Gateway
 from pytest_ale.gateway.usage import Usage
@@ -47,6 +47,7 @@ __all__ = [
     "Gateway",
     "GatewayFault",
     "Limits",
+    "ModelLost",
     "Tally",
     "Terms",
     "Upstream",

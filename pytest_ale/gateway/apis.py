@@ -117,6 +117,16 @@ def without_key(query: str) -> str:
     return "&".join(part for part in parts if parse_qsl(part, True)[0][0] != "key")
 
 
+def hiding(query: str) -> str:
+    """A part of a query that has Google leave out its count of tokens, or tell it in another
+    format, or ""."""
+    for name, value in parse_qsl(query, True):
+        plain = name.lower().removeprefix("$")
+        if plain == "fields" or (plain == "alt" and value not in ("json", "sse")):
+            return f"{name}={value}"[:200]
+    return ""
+
+
 def authorised(api: Api, key: str) -> dict[str, str]:
     """The headers by which an API knows whose request it is."""
     if not key:

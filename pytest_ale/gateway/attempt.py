@@ -86,6 +86,7 @@ class Attempt:
         self.token = token
         self.evidence = evidence
         self.slots = asyncio.Semaphore(REQUESTS)
+        self.looking = asyncio.Lock()  # for one body at a time: that is work for a processor
         self.held = 0  # bytes of requests in memory
         self.number = 0
         self._run = run
@@ -99,6 +100,7 @@ class Attempt:
         self._stopped = ""
         self._rejected = 0
         self._running = 0
+        self._left = 0  # requests that the agent hung up on before they were answered: paid, too
         self._waited = 0.0
         self._refused_at: tuple[float, float] | None = None
         self._first: float | None = None
@@ -137,7 +139,7 @@ class Attempt:
 
     def _over(self) -> str:
         usage = self.usage
-        turns = usage.requests - usage.refused + self._running
+        turns = usage.requests - usage.refused + self._running + self._left
         spent = Spent(turns, usage.tokens, self._usd, time.monotonic() - self._since)
         return self.limits.over(spent) or ("run_usd" if self._run.over else "")
 
@@ -174,6 +176,7 @@ class Attempt:
         if usage.requests:
             self._failing = self._judged(status, said, whole=whole)
         self._running -= usage.requests
+        self._left += bool(usage.refused and usage.estimated)
         name = str(status or "none")
         self._statuses[name] = self._statuses.get(name, 0) + 1
         key = model if model in self._models or len(self._models) < MODELS else "others"

@@ -20,13 +20,17 @@ from pytest_ale.gateway.sockets import short
 from pytest_ale.gateway.usage import Usage
 from pytest_ale.sandbox import Fault
 
-__all__ = ["Control", "Door", "GatewayFault"]
+__all__ = ["Control", "Door", "GatewayFault", "ModelLost"]
 
 SECONDS = 30.0
 
 
 class GatewayFault(Fault):
     """The model gateway could not be started or reached."""
+
+
+class ModelLost(GatewayFault):
+    """The server of a model answered at first, and then failed: it may have come back by now."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pytest_ale.gateway.apis import Route
 from pytest_ale.gateway.attempt import Attempt
 from pytest_ale.gateway.evidence import ANSWER_BYTES
 from pytest_ale.gateway.scrub import Mask, without_blobs
-from pytest_ale.gateway.usage import Meter, Usage
+from pytest_ale.gateway.usage import Meter, Usage, unanswered
 
 __all__ = ["Exchange", "Keep", "headers_up"]
 
@@ -32,6 +32,7 @@ HOP |= {"upgrade", "proxy-authenticate", "proxy-authorization"}
 # Ours to say: where it goes, how long it is, and whose account it is.
 OURS = HOP | {"host", "content-length", "accept-encoding", "expect", "cookie", *apis.CARRIERS}
 OURS |= {"openai-organization", "openai-project"}
+OURS |= {"x-goog-fieldmask", "x-http-method-override"}  # Google's: an answer without its count
 THEIRS = HOP | {"set-cookie", "alt-svc"}
 
 Keep = Callable[[Callable[[], None]], asyncio.Future[None]]
@@ -53,6 +54,8 @@ class Exchange:
     first_byte: float | None = None
     whole: bool = False
     said: str = ""
+    handing: bool = False  # something to the agent: what breaks now, the agent broke
+    left: bool = False  # the agent did not wait for the end
     kept: bytearray = field(default_factory=bytearray)
     _meter: Meter | None = None
     _saved: asyncio.Future[None] | None = None
@@ -69,7 +72,9 @@ class Exchange:
         mask = Mask(secrets)
         headers = _headers_down(reply.headers, mask)
         self.response = web.StreamResponse(status=reply.status, headers=headers)
+        self.handing = True
         await self.response.prepare(request)
+        self.handing = False
         self.save()
         async for chunk in reply.content.iter_any():
             await self._pass(self.response, mask.feed(chunk))
@@ -88,7 +93,9 @@ class Exchange:
         if not data or not self._meter:
             return
         self.first_byte = self.first_byte or time.monotonic() - self.began
+        self.handing = True
         await response.write(data)
+        self.handing = False
         self._meter.feed(data)
         self.kept += data[: ANSWER_BYTES - len(self.kept)]
 
@@ -118,10 +125,17 @@ class Exchange:
         """What is counted: nothing for an error, and a guess where the answer does not tell."""
         if self.route.kind != "answer":
             return Usage()
-        if not self._meter or (self.status or 0) >= 400:
-            return Usage(requests=1, refused=1)
-        told = self._meter.finish() or self._meter.estimate(len(without_blobs(self.body)))
-        return told + Usage(requests=1)
+        if self._meter and (self.status or 0) < 400:
+            told = self._meter.finish() or self._meter.estimate(len(without_blobs(self.body)))
+            return told + Usage(requests=1)
+        # One that was hung up on before its answer began is paid for all the same.
+        guess = unanswered(len(without_blobs(self.body))) if self.left else Usage()
+        return guess + Usage(requests=1, refused=1)
+
+    def leave(self) -> None:
+        """The agent hung up, or did not read on: nothing that failed upstream."""
+        self.left = True
+        self.said = "the connection was closed before the answer ended"
 
     def note(self, usage: Usage, path: str, ended: float) -> None:
         """Keep the answer, and a line that tells of the whole; on the thread for evidence."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -23,7 +24,7 @@ from yarl import URL
 
 from pytest_ale.gateway import apis
 from pytest_ale.gateway.apis import Api, Route, Upstream
-from pytest_ale.gateway.attempt import Attempt
+from pytest_ale.gateway.attempt import TOOLS, Attempt
 from pytest_ale.gateway.exchange import Exchange, Keep, headers_up
 from pytest_ale.gateway.scrub import without_blobs
 
@@ -31,6 +32,7 @@ __all__ = ["Forwarder", "session"]
 
 BODY_BYTES = 100 << 20
 TEXT_BYTES = 16 << 20  # of a body without its images: parsing more would hold up other streams
+QUICK_BYTES = 64 << 10  # of a body that is understood in 30 ms, whatever is in it
 HELD_BYTES = 256 << 20  # of one attempt's bodies, at once
 BODY_SECONDS = 120.0
 CONNECT_SECONDS = 30.0
@@ -96,13 +98,13 @@ class Forwarder:
         body: bytes,
         began: float,
     ) -> web.StreamResponse:
-        asked = _understood(route, body) if request.method == "POST" else {}
+        asked, offered = await _looked_into(attempt, route, request.method, body)
         model = route.model or str(asked.get("model"))[:200]
         if route.kind == "answer":
             _within(attempt, route)  # others may have used it up while this waited for its turn
             _affordable(attempt, route, model)
         paid = route.kind == "answer"
-        number = attempt.begin(apis.tools(asked) if paid else (), paid=paid)
+        number = attempt.begin(offered if paid else (), paid=paid)
         exchange = Exchange(attempt, route, model, body, number, began, self._keep)
         try:
             return await self._carry(exchange, request)
@@ -115,7 +117,7 @@ class Forwarder:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return self._broken(exchange, request, error)
         except asyncio.CancelledError:
-            exchange.said = "the connection was closed before the answer ended"
+            exchange.leave()
             raise
         finally:
             usage = exchange.usage()
@@ -155,6 +157,8 @@ class Forwarder:
         attempt, api = exchange.attempt, exchange.route.api
         if late := attempt.late and bool(attempt.stop()):
             exchange.said = attempt.why()
+        elif exchange.handing:
+            exchange.leave()
         else:
             host = urlsplit(self._upstreams[api].url).netloc.rpartition("@")[2]
             exchange.said = f"{host}: {type(error).__name__}: {error}"[:500]
@@ -183,6 +187,9 @@ def _checked(attempt: Attempt, request: web.BaseRequest) -> Route:
         raise Refused(route.api, 401, "invalid_api_key", told)
     if not QUERY.fullmatch(query):
         raise Refused(route.api, 400, "bad_query", "the query has characters it may not have")
+    if named := apis.hiding(query):
+        told = f"{named} is not passed through: it may leave out what was used"
+        raise Refused(route.api, 400, "bad_query", told)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Refused(route.api, 415, "encoded_body", "send the body without Content-Encoding")
     if route.kind == "answer":
@@ -235,6 +242,25 @@ async def _read(api: Api, request: web.BaseRequest, hold: Callable[[int], bool])
         told = f"the body did not come within {BODY_SECONDS:g} s"
         raise Refused(api, 408, "too_slow", told) from None
     return b"".join(body)
+
+
+async def _looked_into(
+    attempt: Attempt, route: Route, method: str, body: bytes
+) -> tuple[Mapping[str, Any], list[str]]:
+    """A request as it is understood, and the tools that it offers.
+
+    15 MB of `{},` take 7 s. On the loop, 16 of them held up every attempt's streams and the
+    workers' own questions for minutes.
+    """
+
+    def look() -> tuple[Mapping[str, Any], list[str]]:
+        asked = _understood(route, body) if method == "POST" else {}
+        return asked, list(islice(apis.tools(asked), TOOLS))
+
+    if len(body) <= QUICK_BYTES:
+        return look()
+    async with attempt.looking:
+        return await asyncio.to_thread(look)
 
 
 def _understood(route: Route, body: bytes) -> Mapping[str, Any]:  # Any: whatever JSON holds

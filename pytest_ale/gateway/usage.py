@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from pytest_ale.gateway.apis import Api
 
-__all__ = ["Meter", "Usage"]
+__all__ = ["Meter", "Usage", "unanswered"]
 
 HELD_BYTES = 32 << 20  # of an event, or of an answer in one piece
 COUNT = 10**9  # tokens that one answer can have
@@ -45,6 +45,11 @@ class Usage:
         return Usage(**{name: mine[name] + theirs[name] for name in mine})
 
 
+def unanswered(asked: int) -> Usage:
+    """A guess from the size of a request, for what is not known to have been answered."""
+    return Usage(prompt=asked // BYTES_PER_TOKEN, estimated=1)
+
+
 class Meter:
     """Reads the usage out of one answer while its bytes pass."""
 
@@ -58,9 +63,11 @@ class Meter:
         self._size = 0
         self._seen: dict[str, object] = {}
         self._lost = False
+        self._bytes = 0
 
     def feed(self, chunk: bytes) -> None:
         """Take note of what passed; whatever it is, this does not raise."""
+        self._bytes += len(chunk)
         if self._lost:
             return
         try:
@@ -82,8 +89,9 @@ class Meter:
         return _counted(self._api, self._seen) if self._seen else None
 
     def estimate(self, asked: int) -> Usage:
-        """A guess from the size of a request, and the number of events: about one per token."""
-        return Usage(prompt=asked // BYTES_PER_TOKEN, output=self.events, estimated=1)
+        """A guess from the sizes of request and answer; of a stream, about one token an event."""
+        said = self.events if self._sse else self._bytes // BYTES_PER_TOKEN
+        return unanswered(asked) + Usage(output=said)
 
     def _lines(self) -> None:
         end = self._pending.rfind(b"\n") + 1
