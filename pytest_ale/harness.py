@@ -145,6 +145,10 @@ class Harness:
         """The API of the model that this agent asks, through the gateway; "" for none."""
         return self.api
 
+    def searches(self, agent: Agent) -> bool:
+        """May it have its model's server search or fetch, where the card gives no network?"""
+        return False
+
     def kits(self, agent: Agent, *, desktop: bool) -> tuple[Path, ...]:
         """Host folders that are to be seen inside; packed now where they are not yet."""
         return ()

@@ -78,7 +78,8 @@ class Attempt:
         try:
             return self.phases.run("run", limit + MARGIN, self.steps.run)
         except PhaseTimeout:
-            return Ending("timeout", f"the agent did not end within {limit:g} s")
+            late = Ending("timeout", f"the agent did not end within {limit:g} s")
+            return self._phase("judge", lambda: self.steps.judged(late))
 
     def grade(self, output: Path | None = None) -> Grade:
         """Grade what was collected, or (a control) another output for the same inputs."""

@@ -81,7 +81,13 @@ class Steps:
         kits = harness.kits(plan.agent, desktop=desktop)
         if harness.model_api(plan.agent):
             folder = self._journal.folder / "model"
-            terms = Terms(folder=folder, limits=plan.limits.model, tcp=harness.outside)
+            terms = Terms(
+                folder=folder,
+                limits=plan.limits.model,
+                tcp=harness.outside,
+                outside=harness.searches(plan.agent)
+                or plan.instance.task.card.environment.network == "open",
+            )
             self._access = Access.open(self._gateway, plan.agent.harness, terms)
         sockets = self._access.sockets if self._access and not harness.outside else {}
         self._lease = self._new_lease(plan.spec(self._labels(), kits, sockets))
@@ -116,12 +122,16 @@ class Steps:
                 raise
             # One of the harness's own: was it that its model was not to be had any more?
             ending = Ending("crashed", f"{type(error).__name__}: {error}")
-            if judged(harness.name, work, ending) == ending:
+            if self.judged(ending) == ending:
                 raise
         if not (isinstance(ending, Ending) and ending.outcome in get_args(How)):
             said = f"agent {self._plan.agent.harness}: run() returned {shown(ending, repr)}"
             raise Fault(f"{said}; allowed: Ending({' | '.join(map(repr, get_args(How)))})")
-        return judged(harness.name, work, ending)
+        return self.judged(ending)
+
+    def judged(self, ending: Ending) -> Ending:
+        """What an ending comes to, by what the gateway saw of the agent."""
+        return judged(self._plan.harness.name, self.work, ending)
 
     @property
     def work(self) -> Work:

@@ -281,7 +281,7 @@ def test_the_tools_that_were_offered_are_known_by_the_request_that_first_had_the
         "tools": [{"type": "function", "name": "click"}],
     }
     one.post(
-        {"model": "plain", "tools": [shell, {"type": "web_search"}, "junk", {"name": 1}]}
+        {"model": "plain", "tools": [shell, {"type": "tool_search"}, "junk", {"name": 1}]}
     ).read()
     one.post({"model": "plain", "tools": [shell, desk]}).read()
     declared = {"functionDeclarations": [{"name": "run_shell_command"}, {"name": "mcp_desk_click"}]}
@@ -291,7 +291,7 @@ def test_the_tools_that_were_offered_are_known_by_the_request_that_first_had_the
     one.post({"tools": [chat]}, "/v1/chat/completions").read()
     assert control.tally(one.door.token).tools == {
         "exec_command": 1,
-        "web_search": 1,
+        "tool_search": 1,
         "mcp__desk__click": 2,
         "run_shell_command": 3,
         "mcp_desk_click": 3,

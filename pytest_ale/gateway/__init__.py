@@ -22,6 +22,7 @@ does to its socket can reach another's, and a token that is found in a record op
     attempt   what is known of one attempt: what it used, where it waited, what it was offered
     scrub     secrets: masked on their way in, removed from what is kept
     evidence  every request and answer, kept within a bound
+    hosted    what a request would have the model's server do elsewhere
     forward   one request, carried
     server    the sockets
     control   how workers talk to it

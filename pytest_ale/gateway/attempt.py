@@ -23,19 +23,21 @@ REQUESTS = 32  # of one attempt, carried at once: more wait
 TOOLS = 1000  # names that are kept
 MODELS = 50
 NOTES = 20
-FAULTS = (401, 408, 429)  # of the key, or of the load: no agent can cause them
+FAULTS = (401, 408, 429)  # of the key, or of the load
 LIMITED = (429, 503, 529)  # come again later
 PATIENCE = 600.0  # seconds of waiting that one refusal can cause
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a worker asks for an attempt. `tcp` has the gateway listen on a loopback port, too."""
+    """What a worker asks for an attempt. `tcp` has the gateway listen on a loopback port, too;
+    `outside` passes on what has the model's server search or fetch."""
 
     folder: Path | None = None  # of the evidence
     limits: Limits = field(default_factory=Limits)
     evidence_mb: float = 64
     tcp: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,11 @@ class Run:
 class Attempt:
     """One agent's account."""
 
-    def __init__(self, run: Run, limits: Limits, evidence: Evidence, token: str) -> None:
+    def __init__(
+        self, run: Run, limits: Limits, evidence: Evidence, token: str, *, outside: bool = False
+    ) -> None:
         self.token = token
+        self.outside = outside
         self.evidence = evidence
         self.slots = asyncio.Semaphore(REQUESTS)
         self.looking = asyncio.Lock()  # for one body at a time: that is work for a processor

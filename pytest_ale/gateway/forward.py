@@ -26,6 +26,7 @@ from pytest_ale.gateway import apis
 from pytest_ale.gateway.apis import Api, Route, Upstream
 from pytest_ale.gateway.attempt import TOOLS, Attempt
 from pytest_ale.gateway.exchange import Exchange, Keep, headers_up
+from pytest_ale.gateway.hosted import reaches_out
 from pytest_ale.gateway.scrub import without_blobs
 
 __all__ = ["Forwarder", "session"]
@@ -255,6 +256,9 @@ async def _looked_into(
 
     def look() -> tuple[Mapping[str, Any], list[str]]:
         asked = _understood(route, body) if method == "POST" else {}
+        if not attempt.outside and (what := reaches_out(asked)):
+            told = f"{what} would reach out by the model's server, and this attempt has no network"
+            raise Refused(route.api, 400, "reaches_out", told)
         return asked, list(islice(apis.tools(asked), TOOLS))
 
     if len(body) <= QUICK_BYTES:
