@@ -25,7 +25,11 @@ STEP = 0.2  # seconds between the chunks of a slow answer
 USAGE = {"input_tokens": 100, "input_tokens_details": {"cached_tokens": 40}, "output_tokens": 10}
 DONE = {"type": "response.completed", "response": {"usage": USAGE}}
 COUNTED = Usage(100, 40, 0, 10, 0, 1)
-EVENTS = [b"event: a\ndata: 1\n\n", b"data: 2\n\n", b"data: " + json.dumps(DONE).encode() + b"\n\n"]
+EVENTS = [
+    b"event: a\ndata: [1]\n\n",
+    b"data: [2]\n\n",
+    b"data: " + json.dumps(DONE).encode() + b"\n\n",
+]
 ANSWERS = {
     "/v1/chat/completions": {"usage": {"prompt_tokens": 7, "completion_tokens": 3}},
     "/v1/messages": {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ale.testing import Call, Refuse, Say, Script, ScriptedModel, Usage
+from pytest_ale.testing import Call, Refuse, Say, Script, ScriptedModel, Usage, WrongJson
 from pytest_ale.trajectory import check, load
 
 from .conftest import Project
@@ -323,6 +323,13 @@ def test_a_model_that_fails_later_is_a_fault_if_the_agent_gave_up(odd: Project) 
         assert [record["attempt"] for record in odd.results] == [1, 2]  # it may have come back
         record = run(odd, "ask+done+login", model.url)  # a failure of its own doing
         assert ending(record) == ("crashed", 1.0)
+
+
+def test_an_answer_that_is_no_json_is_a_fault_if_the_agent_gave_up(odd: Project) -> None:
+    with ScriptedModel(Script([WrongJson(times=None), Say("Hello to you.")])) as model:
+        record = run(odd, "done+ask", model.url)
+    assert (*ending(record), record["phase"]) == ("fault", None, "run")
+    assert record["message"] == "the model's server failed: an answer that is no JSON"
 
 
 def test_a_budget_ends_it_and_what_it_left_is_graded(odd: Project, model: ScriptedModel) -> None:

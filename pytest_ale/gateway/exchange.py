@@ -132,6 +132,11 @@ class Exchange:
         guess = unanswered(len(without_blobs(self.body))) if self.left else Usage()
         return guess + Usage(requests=1, refused=1)
 
+    @property
+    def garbled(self) -> bool:
+        """It came whole, and was no answer: no agent can cause that."""
+        return self.whole and self.status == 200 and bool(self._meter and self._meter.garbled)
+
     def leave(self) -> None:
         """The agent hung up, or did not read on: nothing that failed upstream."""
         self.left = True

@@ -122,6 +122,9 @@ class Forwarder:
             raise
         finally:
             usage = exchange.usage()
+            if exchange.garbled:
+                exchange.said = "an answer that is no JSON"
+                exchange.attempt.trouble(exchange.said)
             exchange.attempt.end(
                 exchange.model,
                 usage,

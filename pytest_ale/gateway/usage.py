@@ -19,6 +19,8 @@ __all__ = ["Meter", "Usage", "unanswered"]
 HELD_BYTES = 32 << 20  # of an event, or of an answer in one piece
 COUNT = 10**9  # tokens that one answer can have
 HAS_USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
+# What JSON begins and ends with, or the end of OpenAI's streams; reading all would cost too much.
+WHOLE = re.compile(rb"\s*(?:\{.*\}|\[.*\])?\s*", re.DOTALL)
 BYTES_PER_TOKEN = 4  # of English and of code, about: only where an API tells nothing
 
 
@@ -64,6 +66,7 @@ class Meter:
         self._seen: dict[str, object] = {}
         self._lost = False
         self._bytes = 0
+        self.garbled = False  # something in it is no JSON
 
     def feed(self, chunk: bytes) -> None:
         """Take note of what passed; whatever it is, this does not raise."""
@@ -115,6 +118,7 @@ class Meter:
             self._size = 0
 
     def _read(self, text: bytes) -> None:
+        self.garbled |= not WHOLE.fullmatch(text)
         if not HAS_USAGE.search(text):  # most events: parsing each would cost what streaming does
             return
         try:
