@@ -274,6 +274,14 @@ OPTIONS: tuple[Option, ...] = (
         takes="yes or no",
     ),
     Option(
+        "max-faults",
+        "Stop after so many infrastructure faults in a row; 0 for never",
+        5,
+        _whole(0),
+        metavar="N",
+        takes="a whole number of at least 0",
+    ),
+    Option(
         "dir",
         "Folder of the run directories",
         ".ale",

@@ -47,6 +47,7 @@ class Settings:
     run_max_usd: float | None
     prices: str | None
     dry_run: bool
+    max_faults: int
     dir: str
     resume: str | None
     controls: bool

@@ -18,6 +18,7 @@ __all__ = [
     "is_worker",
     "refuse",
     "runs_workers",
+    "stop",
     "without_workers",
     "workers",
 ]
@@ -71,6 +72,12 @@ def refuse(config: pytest.Config, message: str) -> None:
     if not is_worker(config):
         raise pytest.UsageError(message)
     config.workeroutput["ale_refused"] = plain(message)  # type: ignore[attr-defined]  # xdist's
+
+
+def stop(session: pytest.Session, why: str) -> None:
+    """End the run after what is at work now; xdist's controller has a word of its own for it."""
+    manager = session.config.pluginmanager.getplugin("dsession")
+    (manager or session).shouldstop = why
 
 
 class Wire:

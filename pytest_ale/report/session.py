@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ale.session import RUN, SETTINGS, heed_sigterm, own_properties
+from pytest_ale.wire import stop
 
 if TYPE_CHECKING:
     from pytest_ale.record import RunDir
+    from pytest_ale.report.breaker import Breaker
     from pytest_ale.report.tally import Row
 
 __all__ = ["UNSCORED", "Reporting"]
@@ -26,6 +28,8 @@ class Reporting:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._seen: dict[str, dict[str, object]] = {}
+        self._session: pytest.Session | None = None
+        self._breaker: Breaker | None = None
         self._others_failed = 0  # tests that are no tasks, and cards that cannot be read
 
     def pytest_runtest_logstart(self, location: tuple[str, int | None, str]) -> None:
@@ -36,8 +40,23 @@ class Reporting:
         mine = own_properties(report.user_properties)
         if "ale.outcome" in mine:
             self._seen[report.nodeid] = mine
+            self._heed(report, mine)
         if report.failed and (not mine or report.when == "teardown"):
             self._others_failed += 1
+
+    def _heed(self, report: pytest.TestReport, mine: dict[str, object]) -> None:
+        """Stop a run in which everything fails."""
+        if self._breaker is None:
+            from pytest_ale.report.breaker import Breaker
+
+            self._breaker = Breaker(self._config.stash[SETTINGS].max_faults)
+        said = report.longreprtext if report.failed else ""
+        if self._breaker.told(report.nodeid, mine, said) and self._session:
+            hint = "--ale-max-faults=0 goes on; --ale-resume=last does what is left"
+            stop(self._session, f"pytest-ale: {self._breaker.why} ({hint})")
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        self._session = session
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._others_failed += report.failed
@@ -50,7 +69,9 @@ class Reporting:
         if self._seen:
             self._run_dir().close()
         own = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
-        if exitstatus in own | ({pytest.ExitCode.NO_TESTS_COLLECTED} if self._resumes else set()):
+        if self._breaker and self._breaker.why:
+            session.exitstatus = UNSCORED
+        elif exitstatus in own | ({pytest.ExitCode.NO_TESTS_COLLECTED} if self._resumes else set()):
             session.exitstatus = self._status(exitstatus)
 
     @property
