@@ -31,6 +31,7 @@ GIVEN: dict[str, tuple[tuple[str, object], tuple[str, object], tuple[str, object
     "phase_timeout": (("5", 5.0), ("6", 6.0), ("7", 7.0)),
     "prompt_suffix": (("Hurry {now}", "Hurry {now}"), ("b", "b"), ("c", "c")),
     "retries": (("0", 0), ("1", 1), ("3", 3)),
+    "max_faults": (("0", 0), ("7", 7), ("9", 9)),
     "base_url": (
         ("http://h/v1", "http://h/v1"),
         ("https://h", "https://h"),
@@ -288,7 +289,7 @@ def test_toml_of_the_wrong_kind_is_refused(project: Project) -> None:
     assert refusal(project) == f"ini ale_trials: True is not {WHOLE_1}"
 
 
-KNOWN_AGENTS = "known: claude_code, codex, gemini_cli, human, nop, oracle, replay, script"
+KNOWN_AGENTS = "known: claude_code, codex, gemini_cli, human, nop, oracle, replay, script, sim"
 FORM = "is not of the form"
 WRONG = {
     "--ale-agent=stranger": f"unknown agent 'stranger'; {KNOWN_AGENTS}",
@@ -297,7 +298,7 @@ WRONG = {
     "--ale-agent=oracle@": f"agent 'oracle@' {FORM} NAME[@VERSION][:MODEL]",
     "--ale-agent=oracle:": f"agent 'oracle:' {FORM} NAME[@VERSION][:MODEL]",
     "--ale-agent=a b": f"agent 'a b' {FORM} NAME[@VERSION][:MODEL]",
-    "--ale-provider=moon": "unknown provider 'moon'; known: docker, local",
+    "--ale-provider=moon": "unknown provider 'moon'; known: docker, local, sim",
     "--ale-knob=effort=high": "knob 'effort=high': no agent of this run has a knob 'effort';"
     " known: oracle: none",
     "--ale-knob=effort": f"knob 'effort' {FORM} [AGENT:]NAME=VALUE",
@@ -382,7 +383,16 @@ print("loaded", sorted(n for n in sys.modules if n.partition(".")[0] in {
     "pydantic", "pydantic_core", "yaml", "xdist", "execnet", "rich", "asyncio"}))
 print("ours", sorted(n for n in sys.modules if n.startswith(("pytest_ale.", "harnesses"))))
 """
-AT_START = ["fixtures", "hookspecs", "options", "plugin", "progress", "report", "report.session"]
+AT_START = [
+    "decided",
+    "fixtures",
+    "hookspecs",
+    "options",
+    "plugin",
+    "progress",
+    "report",
+    "report.session",
+]
 AT_START += ["session", "settings", "taxonomy", "text", "wire"]
 
 
