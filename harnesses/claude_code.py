@@ -7,18 +7,18 @@ it did is done again in claude_code_redo.py.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_ale.harness import Knob
+from pytest_ale.harness import Agent, Knob
+from pytest_ale.knobs import one_of, tools
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader
 from pytest_ale.recording import RecordingSandbox
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 
-from .claude_code_log import Log
+from .claude_code_log import ClaudeCodeLog
 from .claude_code_redo import redo
 
 SERVERS = ".claude/mcp.json"
@@ -47,26 +47,10 @@ ENVIRONMENT = {
 }
 
 
-def one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"not one of {', '.join(filter(None, allowed))}")
-        return text
-
-    return parse
-
-
 def thinking(text: str) -> str:
     if text in ("", "off") or (text.isascii() and text.isdigit() and int(text) >= 1024):
         return text
     raise ValueError("not off, nor a number of tokens from 1024 on")
-
-
-def names(text: str) -> str:
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    if odd := [name for name in found if not re.fullmatch(r"[A-Za-z_][\w-]*", name)]:
-        raise ValueError(f"{odd[0]!r} is not the name of a tool, such as Agent or Bash")
-    return ",".join(found)
 
 
 class ClaudeCode(Program):
@@ -97,8 +81,11 @@ class ClaudeCode(Program):
             default="off",
             parse=one_of("on", "off"),
         ),
-        "disallowed_tools": Knob("tools it does not get: Agent,Monitor", default="", parse=names),
+        "disabled_tools": Knob("tools it does not get: Agent,Monitor", default="", parse=tools),
     }
+
+    def searches(self, agent: Agent) -> bool:
+        return agent.knobs["web"] == "on"
 
     def files(self, brief: Brief) -> Mapping[str, str]:
         # Without the check it asks its makers' server about each page, which no sandbox reaches.
@@ -137,7 +124,7 @@ class ClaudeCode(Program):
             words += [f"--model={brief.model}"]
         if brief.knobs["effort"]:
             words += [f"--effort={brief.knobs['effort']}"]
-        gone = [*filter(None, brief.knobs["disallowed_tools"].split(","))]
+        gone = [*filter(None, brief.knobs["disabled_tools"].split(","))]
         gone += WEB if brief.knobs["web"] == "off" else ()
         return words + ([f"--disallowedTools={','.join(gone)}"] if gone else [])
 
@@ -146,7 +133,7 @@ class ClaudeCode(Program):
         return f"\n{brief.prompt}" if brief.prompt.startswith("/") else brief.prompt
 
     def reader(self, story: Story) -> Reader:
-        return Log(story)
+        return ClaudeCodeLog(story)
 
     def again(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
-        return redo(call, sandbox, folder)
+        return redo(call, sandbox)

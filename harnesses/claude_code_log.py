@@ -9,22 +9,18 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from datetime import datetime
-from typing import TypeGuard
+from collections.abc import Sequence
 
-from pytest_ale.gateway.usage import COUNT, Usage
+from pytest_ale.gateway.usage import Usage
 from pytest_ale.program import Closing
-from pytest_ale.story import Story
+from pytest_ale.story import Story, joined
+from pytest_ale.told import Json, count, items, moment, objects, parsed, seconds, sub, took, word
 from pytest_ale.trajectory import ContentPart, Metrics
 
-__all__ = ["Log"]
-
-Event = Mapping[str, object]
+__all__ = ["ClaudeCodeLog"]
 
 
-class Log:
+class ClaudeCodeLog:
     """Its stream-json, and the transcripts of its sub-agents for what they used."""
 
     def __init__(self, story: Story) -> None:
@@ -33,18 +29,16 @@ class Log:
         self._calls: dict[str, Voice] = {}  # who made a call
         self._used: dict[str, Metrics] = {}  # by the message, of sub-agents
         self._noted: list[tuple[float, str, dict[str, object]]] = []  # what came without a time
-        self._end: Event = {}  # its last word
+        self._end: Json = {}  # its last word
         self._session = ""
 
     def line(self, source: str, text: str) -> None:
         if source == "stderr" or _is_piece(text):
             return
-        with suppress(ValueError, RecursionError):
-            event = json.loads(text)
-            if _is_object(event):
-                self._event(event) if source == "stdout" else self._transcript(event)
+        event = parsed(text)
+        self._event(event) if source == "stdout" else self._transcript(event)
 
-    def _event(self, event: Event) -> None:
+    def _event(self, event: Json) -> None:
         known = {
             "assistant": self._assistant,
             "user": self._user,
@@ -52,64 +46,64 @@ class Log:
             "system": self._system,
             "result": self._result,
         }
-        self._session = _text(event, "session_id") or self._session
-        if when := _time(event):
-            self._tell_noted(_moment(when))
-        if tell := known.get(_text(event, "type")):
+        self._session = word(event, "session_id") or self._session
+        if when := moment(event):
+            self._tell_noted(seconds(when))
+        if tell := known.get(word(event, "type")):
             tell(event)
 
-    def _voice(self, event: Event) -> Voice:
+    def _voice(self, event: Json) -> Voice:
         """Who speaks: a sub-agent, where it says by which call it was begun."""
-        call = _text(event, "parent_tool_use_id")
+        call = word(event, "parent_tool_use_id")
         return self._sub(call, event) if call else self._main
 
-    def _sub(self, call: str, event: Event) -> Voice:
-        id = _text(event, "agent_id") or _text(event, "task_id") or call
+    def _sub(self, call: str, event: Json) -> Voice:
+        id = word(event, "agent_id") or word(event, "task_id") or call
         if id not in self._voices:
-            name = _text(event, "subagent_type") or "agent"
+            name = word(event, "subagent_type") or "agent"
             above = self._calls.get(call, self._main)
             self._voices[id] = Voice(above.story.subagent(id, name, call=call), id)
         return self._voices[id]
 
-    def _assistant(self, event: Event) -> None:
-        message, voice = _dict(event, "message"), self._voice(event)
-        when = _time(event)
-        if _text(message, "model") == "<synthetic>":  # nothing that a model said
-            said = "\n".join(_text(block, "text") for block in _blocks(message))
+    def _assistant(self, event: Json) -> None:
+        message, voice = sub(event, "message"), self._voice(event)
+        when = moment(event)
+        if word(message, "model") == "<synthetic>":  # nothing that a model said
+            said = "\n".join(word(block, "text") for block in _blocks(message))
             voice.story.system(said, when=when, extra=_some(event, "error", "api_error_status"))
             return
-        key = _text(message, "id") or _text(event, "uuid")
+        key = word(message, "id") or word(event, "uuid")
         calls = voice.say(key, message, when)
         self._calls |= {id: voice for id in calls if id not in self._calls}
         if message.get("stop_reason"):  # it came whole, and not as a stream
-            self._used[key] = _metrics(_dict(message, "usage"))
+            self._used[key] = _metrics(sub(message, "usage"))
         if key in self._used:
             voice.story.turn(key, metrics=self._used.pop(key))
 
-    def _user(self, event: Event) -> None:
-        message, voice, when = _dict(event, "message"), self._voice(event), _time(event)
+    def _user(self, event: Json) -> None:
+        message, voice, when = sub(event, "message"), self._voice(event), moment(event)
         for block in _blocks(message):
-            if _text(block, "type") == "tool_result":
-                voice.result(block, when, _dict(event, "tool_use_result"))
-            elif (said := _text(block, "text")) and not event.get("isReplay") and not voice.id:
+            if word(block, "type") == "tool_result":
+                voice.result(block, when, sub(event, "tool_use_result"))
+            elif (said := word(block, "text")) and not event.get("isReplay") and not voice.id:
                 voice.story.user(said, when=when)
 
-    def _streamed(self, event: Event) -> None:
+    def _streamed(self, event: Json) -> None:
         """What an answer used: the prompt is told when it begins, or when it ends, or both."""
-        inner, voice = _dict(event, "event"), self._voice(event)
-        kind, message = _text(inner, "type"), _dict(inner, "message")
+        inner, voice = sub(event, "event"), self._voice(event)
+        kind, message = word(inner, "type"), sub(inner, "message")
         if kind == "message_start":
-            voice.begun = _text(message, "id"), _dict(message, "usage")
-        elif kind == "message_delta" and voice.begun[0]:
-            key, told = voice.begun
-            voice.begun = "", {}
-            voice.story.turn(key, metrics=_metrics({**told, **_dict(inner, "usage")}))
+            voice.coming = word(message, "id"), sub(message, "usage")
+        elif kind == "message_delta" and voice.coming[0]:
+            key, told = voice.coming
+            voice.coming = "", {}
+            voice.story.turn(key, metrics=_metrics({**told, **sub(inner, "usage")}))
 
-    def _transcript(self, event: Event) -> None:
+    def _transcript(self, event: Json) -> None:
         """Of a sub-agent: what a message used is known there, once it is whole."""
-        message = _dict(event, "message")
-        key, usage = _text(message, "id"), _dict(message, "usage")
-        if _text(event, "type") != "assistant" or not (key and message.get("stop_reason")):
+        message = sub(event, "message")
+        key, usage = word(message, "id"), sub(message, "usage")
+        if word(event, "type") != "assistant" or not (key and message.get("stop_reason")):
             return
         used = _metrics(usage)
         for voice in self._voices.values():
@@ -118,27 +112,27 @@ class Log:
                 return
         self._used[key] = used
 
-    def _system(self, event: Event) -> None:
-        kind = _text(event, "subtype")
+    def _system(self, event: Json) -> None:
+        kind = word(event, "subtype")
         if kind == "task_started":
             self._begun(event)
         elif kind == "task_notification":
-            told = f"task {_text(event, 'task_id')}: {_text(event, 'summary')}"
+            told = f"task {word(event, 'task_id')}: {word(event, 'summary')}"
             self._note(told, _some(event, "task_id", "status"))
         elif kind == "compact_boundary":
-            known = _dict(event, "compact_metadata")
+            known = sub(event, "compact_metadata")
             extra = _some(known, "trigger", "pre_tokens", "post_tokens", "duration_ms")
             self._note("the context was compacted", extra)
         elif kind == "api_retry":
             extra = _some(event, "attempt", "max_retries", "error_status", "error")
             self._note("the model is asked again after an error", extra)
-        elif said := _text(event, "content"):
+        elif said := word(event, "content"):
             self._note(said, {})
 
-    def _begun(self, event: Event) -> None:
+    def _begun(self, event: Json) -> None:
         """A sub-agent, or a command in the background, which has no prompt."""
-        call, prompt = _text(event, "tool_use_id"), _text(event, "prompt")
-        if call and prompt and _text(event, "task_id") not in self._voices:
+        call, prompt = word(event, "tool_use_id"), word(event, "prompt")
+        if call and prompt and word(event, "task_id") not in self._voices:
             above = self._calls.get(call, self._main)
             self._sub(call, event).story.user(prompt, when=above.began.get(call))
 
@@ -151,7 +145,7 @@ class Log:
         for came, text, extra in noted:
             self._main.story.system(text, when=min(came, now), extra=extra)
 
-    def _result(self, event: Event) -> None:
+    def _result(self, event: Json) -> None:
         """One for each time it came to an end: it goes on when what runs behind has ended."""
         self._end = event
 
@@ -160,8 +154,8 @@ class Log:
         end, cost = self._end, self._end.get("total_cost_usd")
         return Closing(
             failed=_complaint(end),
-            refused=_text(end, "stop_reason") == "refusal",
-            usage=_used(_dict(end, "modelUsage")),
+            refused=word(end, "stop_reason") == "refusal",
+            usage=_used(sub(end, "modelUsage")),
             cost_usd=float(cost) if isinstance(cost, int | float) else None,
             session=self._session,
         )
@@ -176,45 +170,43 @@ class Voice:
         self._key = ""
         self._texts: dict[str, list[str]] = {}
         self._keys: set[str] = set()
-        self.began: dict[str, float] = {}  # when a call was made
-        self.begun: tuple[str, Event] = "", {}  # the answer that comes now, and what it used yet
+        self.began: dict[str, str | None] = {}  # when a call was made
+        self.coming: tuple[str, Json] = "", {}  # the answer that comes now, and what it used yet
 
     def said(self, key: str) -> bool:
         return key in self._keys
 
-    def say(self, key: str, message: Event, when: str | None) -> list[str]:
+    def say(self, key: str, message: Json, when: str | None) -> list[str]:
         """Tell the blocks; return the ids of the calls in them."""
         if key != self._key or not key:
             self._key, self._texts = key, {"text": [], "thinking": []}
         self._keys.add(key)
         blocks = list(_blocks(message))
         for block in blocks:
-            kind = _text(block, "type")
+            kind = word(block, "type")
             if kind in self._texts:
-                self._texts[kind].append(_text(block, kind))
+                self._texts[kind].append(word(block, kind))
         text, thought = ("\n\n".join(self._texts[kind]) for kind in ("text", "thinking"))
-        model = _text(message, "model") or None
+        model = word(message, "model") or None
         self.story.turn(key, when=when, text=text or None, reasoning=thought or None, model=model)
         return [id for block in blocks if (id := self._call(block, key, when))]
 
-    def _call(self, block: Event, key: str, when: str | None) -> str:
+    def _call(self, block: Json, key: str, when: str | None) -> str:
         """A call, or the result of one that was done by the API's own servers."""
-        kind, id = _text(block, "type"), _text(block, "id")
+        kind, id = word(block, "type"), word(block, "id")
         if kind.endswith("tool_use") and id:
-            given = {name: self._kept(value) for name, value in _dict(block, "input").items()}
             extra = {"agent": self.id} if self.id else None
-            self.story.call(id, _text(block, "name"), given, turn=key, when=when, extra=extra)
-            self.began[id] = _moment(when)
+            self.story.call(
+                id, word(block, "name"), sub(block, "input"), turn=key, when=when, extra=extra
+            )
+            self.began[id] = when
             return id
         if kind.endswith("_tool_result"):
-            self.story.result(_text(block, "tool_use_id"), json.dumps(block.get("content")))
+            self.story.result(word(block, "tool_use_id"), json.dumps(block.get("content")))
         return ""
 
-    def _kept(self, value: object) -> object:
-        return self.story.content(value) if isinstance(value, str) else value
-
-    def result(self, block: Event, when: str | None, more: Event) -> None:
-        id, content = _text(block, "tool_use_id"), block.get("content")
+    def result(self, block: Json, when: str | None, more: Json) -> None:
+        id, content = word(block, "tool_use_id"), block.get("content")
         extra: dict[str, object] = {}
         if block.get("is_error"):
             extra["is_error"] = True
@@ -222,25 +214,20 @@ class Voice:
                 extra["exit_code"] = int(found[1])
         if more.get("interrupted"):
             extra["interrupted"] = True
-        if (began := self.began.get(id, 0.0)) and (ended := _moment(when)):
-            extra["seconds"] = round(max(ended - began, 0.0), 3)
+        if (lasted := took(self.began.get(id), when)) is not None:
+            extra["seconds"] = lasted
         told = content if isinstance(content, str) else self._parts(content)
         self.story.result(id, told, when=when, extra=extra)
 
-    def _parts(self, content: object) -> str | list[ContentPart]:
+    def _parts(self, content: object) -> str | Sequence[ContentPart]:
         found: list[ContentPart] = []
-        for block in filter(_is_object, content if isinstance(content, list) else []):
-            source = _dict(block, "source")
-            if _text(source, "type") == "base64":
-                found.append(self.story.picture(_text(source, "data"), _text(source, "media_type")))
+        for block in objects(content):
+            source = sub(block, "source")
+            if word(source, "type") == "base64":
+                found.append(self.story.picture(word(source, "data"), word(source, "media_type")))
             else:
-                found.append(ContentPart(type="text", text=_text(block, "text")))
-        if all(part.type == "text" for part in found):
-            return "\n".join(part.text or "" for part in found)
-        return found
-
-
-# What may be anything, for it is an agent's.
+                found.append(ContentPart(type="text", text=word(block, "text")))
+        return joined(found)
 
 
 def _is_piece(text: str) -> bool:
@@ -250,81 +237,46 @@ def _is_piece(text: str) -> bool:
     return '"stream_event"' in start and not kept
 
 
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
-
-
-def _dict(holder: Event, name: str) -> dict[str, object]:
-    value = holder.get(name)
-    return value if _is_object(value) else {}
-
-
-def _text(holder: Event, name: str) -> str:
-    value = holder.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _blocks(message: Event) -> Iterable[dict[str, object]]:
+def _blocks(message: Json) -> list[Json]:
     content = message.get("content")
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    return filter(_is_object, content if isinstance(content, list) else [])
+    return [{"type": "text", "text": content}] if isinstance(content, str) else objects(content)
 
 
-def _some(event: Event, *wanted: str) -> dict[str, object]:
+def _some(event: Json, *wanted: str) -> dict[str, object]:
     return {name: event[name] for name in wanted if event.get(name) is not None}
 
 
-def _count(holder: Event, *wanted: str) -> int:
-    values = (holder.get(name) for name in wanted)
-    return sum(min(value, COUNT) for value in values if type(value) is int and value > 0)
-
-
-def _time(event: Event) -> str | None:
-    """When it says it was; what is no time is now."""
-    when = _text(event, "timestamp")
-    return when if _moment(when) > 0 else None
-
-
-def _moment(when: str | None) -> float:
-    with suppress(ValueError, OverflowError):
-        return datetime.fromisoformat((when or "").replace("Z", "+00:00")).timestamp()
-    return 0.0
-
-
-def _metrics(usage: Event) -> Metrics:
+def _metrics(usage: Json) -> Metrics:
     """What was cached, or written to a cache, is not in its input."""
     cached, written = "cache_read_input_tokens", "cache_creation_input_tokens"
-    reasoning = _count(_dict(usage, "output_tokens_details"), "thinking_tokens")
+    reasoning = count(sub(usage, "output_tokens_details"), "thinking_tokens")
     return Metrics(
-        prompt_tokens=_count(usage, "input_tokens", cached, written),
-        completion_tokens=_count(usage, "output_tokens"),
-        cached_tokens=_count(usage, cached),
-        extra={"cache_write_tokens": _count(usage, written), "reasoning_tokens": reasoning},
+        prompt_tokens=count(usage, "input_tokens", cached, written),
+        completion_tokens=count(usage, "output_tokens"),
+        cached_tokens=count(usage, cached),
+        extra={"cache_write_tokens": count(usage, written), "reasoning_tokens": reasoning},
     )
 
 
-def _used(models: Event) -> Usage | None:
+def _used(models: Json) -> Usage | None:
     """All it used, by model: sub-agents' too, which its `usage` leaves out."""
     cached, written = "cacheReadInputTokens", "cacheCreationInputTokens"
     told = [
         Usage(
-            prompt=_count(each, "inputTokens", cached, written),
-            cached=_count(each, cached),
-            cache_write=_count(each, written),
-            output=_count(each, "outputTokens"),
-            reasoning=_count(each, "thinkingTokens"),
+            prompt=count(each, "inputTokens", cached, written),
+            cached=count(each, cached),
+            cache_write=count(each, written),
+            output=count(each, "outputTokens"),
+            reasoning=count(each, "thinkingTokens"),
         )
-        for each in models.values()
-        if _is_object(each)
+        for each in objects([*models.values()])
     ]
     return sum(told, Usage()) if told else None
 
 
-def _complaint(end: Event) -> str:
+def _complaint(end: Json) -> str:
     """It says `success` of what failed, too: what counts is is_error (docker.md 4)."""
     if not end.get("is_error"):
         return ""
-    errors = end.get("errors")
-    said = [str(each) for each in errors] if isinstance(errors, list) else []
-    return _text(end, "result") or "; ".join(said) or _text(end, "subtype") or "it failed"
+    said = [str(each) for each in items(end, "errors")]
+    return word(end, "result") or "; ".join(said) or word(end, "subtype") or "it failed"

@@ -10,9 +10,8 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
-from pytest_ale.kept import restored
+from pytest_ale.again import said, task_folder
 from pytest_ale.recording import RecordingSandbox
 from pytest_ale.sandbox import Fault, SandboxError
 from pytest_ale.trajectory import ToolCall
@@ -35,24 +34,16 @@ BEHIND_SECONDS = 10  # that a command in the background is waited for
 Given = Mapping[str, object]
 
 
-def redo(call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
+def redo(call: ToolCall, sandbox: RecordingSandbox) -> bool:
     """Do a call again; False for one that changes nothing, or was refused; else a Fault."""
-    told = call.extra or {}
-    if call.function_name in LOOKS or str(told.get("said", "")).startswith(NOT_DONE):
+    if call.function_name in LOOKS or said(call).startswith(NOT_DONE):
         return False
     if known := TOOLS.get(call.function_name):
-        given = {name: _whole(value, folder) for name, value in call.arguments.items()}
         # What is missing, in a call or in the sandbox.
         with suppress(KeyError, IndexError, TypeError, ValueError, SandboxError):
-            known({**told, **given}, sandbox)
+            known({**(call.extra or {}), **call.arguments}, sandbox)
             return True
     raise Fault(f"recorded call {call.function_name} of Claude Code cannot be done again")
-
-
-def _whole(value: object, folder: Path) -> object:
-    """An argument that was too long for the trajectory is in a file beside it."""
-    is_kept = isinstance(value, dict) and value.keys() == {"file"}
-    return restored(value, folder).decode() if is_kept else value
 
 
 def _run(given: Given, sandbox: RecordingSandbox) -> None:
@@ -61,7 +52,7 @@ def _run(given: Given, sandbox: RecordingSandbox) -> None:
     It goes back to the task's folder from outside of that, and after a failure to where it was; a
     sub-agent begins each command there.
     """
-    task, state = shlex.quote(sandbox.output.rpartition("/")[0]), f"{sandbox.home}/.replayed-cwd"
+    task, state = shlex.quote(task_folder(sandbox)), f"{sandbox.home}/.replayed-cwd"
     alone = "agent" in given
     behind = bool(given.get("run_in_background") or "timeout_ms" in given)  # a Monitor has that
     start = f"cd {task}" if alone else f'cd "$(cat {state} 2>&- || echo {task})"'

@@ -11,7 +11,8 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from pytest_ale.harness import Knob
+from pytest_ale.harness import Agent, Knob
+from pytest_ale.knobs import one_of
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader, Server
 from pytest_ale.recording import RecordingSandbox
@@ -46,15 +47,6 @@ def _word(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", text):
         raise ValueError(f"is no word such as {USUAL}, low, medium, high or xhigh")
     return text
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in allowed:
-            raise ValueError(f"allowed: {', '.join(allowed)}")
-        return text
-
-    return parse
 
 
 def _settings(text: str) -> str:
@@ -94,17 +86,17 @@ class Codex(Program):
         "summaries": Knob(
             f"of the model's reasoning: {USUAL}, none, auto, concise or detailed",
             USUAL,
-            parse=_one_of(USUAL, "none", "auto", "concise", "detailed"),
+            parse=one_of(USUAL, "none", "auto", "concise", "detailed"),
         ),
         "web_search": Knob(
             "the model's own search, by its server: off, cached or live",
             "off",
-            parse=_one_of(*SEARCHES),
+            parse=one_of(*SEARCHES),
         ),
         "subagents": Knob(
             "whether it may start agents of its own: on or off",
             "on",
-            parse=_one_of("on", "off"),
+            parse=one_of("on", "off"),
         ),
         "config": Knob(
             'further settings of config.toml, one a line: model_verbosity = "low"',
@@ -112,6 +104,9 @@ class Codex(Program):
             parse=_settings,
         ),
     }
+
+    def searches(self, agent: Agent) -> bool:
+        return agent.knobs["web_search"] != "off"
 
     def files(self, brief: Brief) -> Mapping[str, str]:
         return {".codex/config.toml": "\n".join([*_top(brief), *_tables(brief, self.tool), ""])}

@@ -1,38 +1,18 @@
 """What stands in Codex's rollouts: calls and how they went.
 
-Knows nothing of stories or sandboxes. What is read is foreign and may be any JSON: what is not as
-it should be is as if it were not there.
+Knows nothing of stories or sandboxes.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 
-__all__ = [
-    "Json",
-    "called",
-    "count",
-    "exited",
-    "many",
-    "moment",
-    "nested",
-    "parsed",
-    "seconds",
-    "sub",
-    "texts",
-    "tool_name",
-    "went",
-    "word",
-]
+from pytest_ale.told import Json, count, items, objects, parsed, sub, word
 
-Json = Mapping[str, object]
-
-COUNT = 10**9  # tokens that one answer can have
+__all__ = ["called", "exited", "nested", "texts", "went"]
 
 
-def tool_name(namespace: str, name: str) -> str:
+def _tool_name(namespace: str, name: str) -> str:
     """`functions` is where the newer models have Codex's own tools."""
     return name if namespace in ("", "functions") else f"{namespace}__{name}"
 
@@ -40,7 +20,7 @@ def tool_name(namespace: str, name: str) -> str:
 def called(item: Json) -> tuple[str, Json]:
     """Name and arguments of a call, of whatever kind."""
     kind = word(item, "type")
-    name = tool_name(word(item, "namespace"), word(item, "name") or kind.removesuffix("_call"))
+    name = _tool_name(word(item, "namespace"), word(item, "name") or kind.removesuffix("_call"))
     if kind == "custom_tool_call":
         return name, {"input": word(item, "input")}
     if kind == "function_call":
@@ -52,11 +32,11 @@ def called(item: Json) -> tuple[str, Json]:
 def nested(item: Json) -> tuple[str, Json]:
     """A call that a script has made, as the model would have called the tool itself."""
     if item.get("type") == "McpToolCall":
-        name = tool_name(f"mcp__{word(item, 'server')}", word(item, "tool"))
+        name = _tool_name(f"mcp__{word(item, 'server')}", word(item, "tool"))
         return name, sub(item, "arguments")
     if item.get("type") == "FileChange":
         return "apply_patch", {"input": "\n".join(_patch(sub(item, "changes")))}
-    command = [str(word) for word in many(item.get("command"))]
+    command = [str(each) for each in items(item, "command")]
     known: dict[str, object] = {"cmd": command[-1] if command else ""}
     known["workdir"] = word(item, "cwd").removeprefix("file://")
     return "exec_command", known
@@ -101,52 +81,7 @@ def exited(code: int) -> dict[str, object]:
     return {"exit_code": code, **({"is_error": True} if code else {})}
 
 
-# What is in a value of JSON.
-
-
-def parsed(text: str) -> Json:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def sub(value: Json, name: str) -> Json:
-    inner = value.get(name)
-    return inner if isinstance(inner, dict) else {}
-
-
-def many(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
-
-
-def word(value: Json, name: str) -> str:
-    inner = value.get(name)
-    return inner if isinstance(inner, str) else ""
-
-
-def count(value: Json, name: str) -> int:
-    inner = value.get(name)
-    return min(inner, COUNT) if type(inner) is int and inner > 0 else 0
-
-
 def texts(parts: object) -> list[str]:
     """Texts of a content; what is encrypted is shown only where it is none (another's message)."""
-    known = [part for part in many(parts) if isinstance(part, dict)]
-    found = [word(part, "text") or word(part, "encrypted_content") for part in known]
+    found = (word(part, "text") or word(part, "encrypted_content") for part in objects(parts))
     return [text for text in found if text]
-
-
-def moment(event: Json) -> str | None:
-    text = word(event, "timestamp")
-    try:
-        datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return text
-
-
-def seconds(when: str) -> float:
-    moment = datetime.fromisoformat(when.replace("Z", "+00:00"))
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

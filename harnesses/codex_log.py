@@ -1,62 +1,29 @@
 """Codex's log made a story: its rollouts, which are what it keeps of each of its threads.
 
 Knows nothing of sandboxes. `codex exec --json` prints less on stdout (no times, no patches, no
-sub-agents' work): from there come only what it complains of, and that it failed.
-
-A rollout has a line for each thing, in the order in which it happened:
-
-    session_meta, turn_context   whose thread it is, and which model is asked
-    response_item                what the model said and called, and what it was answered
-    token_usage_record           the end of one answer of the model, and its tokens
-    event_msg, item_completed    how a call went: exit status, time, and what a script called
-    compacted                    the context was replaced by a summary
-
-Newer models call one tool, `exec`, with JavaScript that calls the others: those calls stand in the
-same step, marked with `called_by`.
+sub-agents' work): from there come only what it complains of, and that it failed. What a rollout
+tells is read in codex_thread.py; here it is found out whose it is.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from collections.abc import Sequence
 
-from pydantic import JsonValue
-
 from pytest_ale.gateway.usage import Usage
 from pytest_ale.program import Closing
 from pytest_ale.story import Story
-from pytest_ale.trajectory import ContentPart, Metrics
+from pytest_ale.told import Json, moment, parsed, seconds, sub, word
 
-from .codex_items import (
-    Json,
-    called,
-    count,
-    exited,
-    many,
-    moment,
-    nested,
-    parsed,
-    seconds,
-    sub,
-    texts,
-    went,
-    word,
-)
+from .codex_thread import Thread
 
 __all__ = ["CodexLog"]
 
 HELD = 400  # lines of a sub-agent, until its parent's log says which call began it
 # How the API says that the model would not, or was not let.
 REFUSED = re.compile(r"(?i)violat\w* .{0,40}polic|usage polic|flagged (as|for)|cyber.?policy")
-EXITED = re.compile(r"^Process exited with code (-?\d+)$", re.MULTILINE)
-HEAD = 300  # characters of an output that are Codex's own
-TOKENS = ("input", "cached_input", "cache_write_input", "output", "reasoning_output")
-WENT = ("CommandExecution", "McpToolCall", "FileChange")  # what tells how a call went
-# What it tells a model at the start of a thread, beside the task.
-CONTEXT = ("<environment_context>", "<user_instructions>", "# AGENTS.md", "<skills_instructions>")
 
 
 class CodexLog:
@@ -65,9 +32,9 @@ class CodexLog:
     def __init__(self, story: Story) -> None:
         self.story = story
         self.usage = Usage()
-        self._threads: dict[str, _Thread] = {}  # by the rollout's path
-        self._began: dict[str, tuple[_Thread, str, str]] = {}  # sub-agents: by whom, call, model
-        self._main: _Thread | None = None
+        self._threads: dict[str, Thread] = {}  # by the rollout's path
+        self._began: dict[str, tuple[Thread, str, str]] = {}  # sub-agents: by whom, call, model
+        self._main: Thread | None = None
         self._notes: list[tuple[float, str]] = []
         self._failed = self._session = ""
 
@@ -76,7 +43,7 @@ class CodexLog:
         if source == "stdout":
             self._said(event)
         elif source.endswith(".jsonl") and event:
-            thread = self._threads.setdefault(source, _Thread(self, source))
+            thread = self._threads.setdefault(source, Thread(self, source))
             self._told(thread, event)
 
     def close(self, status: int | None) -> Closing:
@@ -119,7 +86,7 @@ class CodexLog:
 
     # Rollouts.
 
-    def _told(self, thread: _Thread, event: Json) -> None:
+    def _told(self, thread: Thread, event: Json) -> None:
         if event.get("type") == "session_meta" and not thread.id:
             thread.meet(sub(event, "payload"))
         if thread.story is None and not self._owned(thread):
@@ -131,7 +98,7 @@ class CodexLog:
             self._tell_notes(seconds(when))
         thread.event(event)
 
-    def _owned(self, thread: _Thread) -> bool:
+    def _owned(self, thread: Thread) -> bool:
         """Give a thread its story, if it is known whose it is."""
         if thread.parent or self._main is not None:
             if thread.id not in self._began:
@@ -142,7 +109,7 @@ class CodexLog:
         thread.story = self.story
         return True
 
-    def began(self, parent: _Thread, call: str, ids: Sequence[object], model: str) -> None:
+    def began(self, parent: Thread, call: str, ids: Sequence[object], model: str) -> None:
         """A call of the parent's has started these threads."""
         for id in ids:
             if isinstance(id, str) and id not in self._began:
@@ -151,7 +118,7 @@ class CodexLog:
             if thread.story is None and thread.id in self._began:
                 self._adopt(thread)
 
-    def _adopt(self, thread: _Thread) -> None:
+    def _adopt(self, thread: Thread) -> None:
         parent, call, model = self._began.get(thread.id, (self._main, "", ""))
         above = (parent.story if parent else None) or self.story
         thread.story = above.subagent(
@@ -160,205 +127,3 @@ class CodexLog:
         held, thread.held = thread.held, []
         for event in held:
             thread.event(event)
-
-
-class _Thread:
-    """One rollout: the agent's own thread, or that of a sub-agent."""
-
-    def __init__(self, log: CodexLog, source: str) -> None:
-        self._log = log
-        self.source = source
-        self.story: Story | None = None
-        self.held: list[Json] = []
-        self.id = self.parent = self.model = ""
-        self.name = "codex"
-        self._start = 0  # before which its parent's log is repeated
-        self._number = self._metered = 0  # the last turn, and the last whose tokens are known
-        self._text: list[str] = []
-        self._thoughts: list[str] = []
-        self._sampled: object = None  # which request of the thread was answered
-        self._ended = True  # the answer that the last turn was made of
-        self._counted = False
-        self._script = ""  # the call that runs the others
-        self._done: set[str] = set()
-        self._again: dict[str, str] = {}  # ids that a server gave to one call after another
-        self._went: dict[str, dict[str, object]] = {}  # how a call went, until its result comes
-
-    def meet(self, meta: Json) -> None:
-        self.id, self.parent = word(meta, "id"), word(meta, "parent_thread_id")
-        self._start = count(meta, "subagent_history_start_ordinal")
-        self.name = word(meta, "agent_path") or word(meta, "agent_nickname") or self.name
-
-    @property
-    def _told(self) -> Story:
-        assert self.story is not None  # lines are held until it has one
-        return self.story
-
-    def event(self, event: Json) -> None:
-        if count(event, "ordinal") < self._start:
-            return
-        kind, payload, when = event.get("type"), sub(event, "payload"), moment(event)
-        if kind == "response_item":
-            self._item(payload, sub(event, "metadata"), when)
-        elif kind == "token_usage_record":
-            self._counted = True
-            if self._ended:  # an answer of which no item is kept
-                self._turn({}, when)
-            self._tokens(sub(payload, "usage"))
-        elif kind == "turn_context":
-            self.model = word(payload, "model") or self.model
-        elif kind == "compacted":
-            text = word(payload, "message")
-            self._told.system("The context was compacted.", when=when, extra={"summary": text})
-        elif kind == "event_msg":
-            self._message(payload, when)
-
-    def _message(self, payload: Json, when: str | None) -> None:
-        item = sub(payload, "item")
-        if payload.get("type") == "item_completed" and item:
-            self._completed(item, when)
-        elif self._counted or self._metered == self._number:
-            return
-        elif payload.get("type") == "token_count":
-            # Of a version that writes no token_usage_record (0.145): after the calls are done.
-            self._tokens(sub(sub(payload, "info"), "last_token_usage"))
-
-    # What the model said and called.
-
-    def _item(self, item: Json, about: Json, when: str | None) -> None:
-        kind, role = word(item, "type"), item.get("role")
-        if about.get("inherited_user_message"):  # a sub-agent's log begins with its parent's
-            return
-        if kind in ("reasoning", "message") and role in (None, "assistant"):
-            self._spoke(item, about, when)
-        elif kind == "agent_message" or (kind == "message" and role == "user"):
-            self._heard(item, when)
-        elif kind.endswith("_call"):
-            self._call(item, about, when)
-        elif kind.endswith("_output"):
-            self._output(item, when)
-
-    def _spoke(self, item: Json, about: Json, when: str | None) -> None:
-        self._turn(about, when)
-        if item.get("type") == "reasoning":
-            self._thoughts += texts(item.get("summary")) or texts(item.get("content"))
-        else:
-            self._text += texts(item.get("content"))
-        extra = {"compaction": True} if about.get("compaction_output") else None
-        thoughts = "\n\n".join(self._thoughts) or None
-        text = "\n\n".join(self._text)
-        self._told.turn(self._key, text=text, reasoning=thoughts, extra=extra)
-
-    def _heard(self, item: Json, when: str | None) -> None:
-        """What came in between, and a sub-agent's task; the agent's own is recorded already."""
-        text = "\n".join(texts(item.get("content")))
-        if not text or text.startswith(CONTEXT) or not (self._number or self.parent):
-            return
-        if author := word(item, "author"):
-            text = f"[{author}] {text}"
-        self._told.user(text, when=when)
-
-    @property
-    def _key(self) -> str:
-        return str(self._number)
-
-    def _turn(self, about: Json, when: str | None) -> None:
-        """One answer of the model is one turn."""
-        sampled = about.get("sampled_through_sequence")
-        if not self._ended and sampled == self._sampled:
-            return
-        self._number += 1
-        self._sampled, self._ended = sampled, False
-        self._text, self._thoughts = [], []
-        self._told.turn(self._key, when=when, model=self.model or None)
-
-    def _call(self, item: Json, about: Json, when: str | None) -> None:
-        self._turn(about, when)
-        name, arguments = called(item)
-        given = word(item, "call_id") or word(item, "id") or f"{self.id}-{self._key}-{name}"
-        id = f"{given}-{self._key}" if given in self._done else given
-        self._again[given] = id
-        if name == "exec":
-            self._script = id
-        self._told.call(id, name, arguments, turn=self._key, when=when)
-
-    def _output(self, item: Json, when: str | None) -> None:
-        id = self._known(item, "call_id")
-        content = self._content(item.get("output", item.get("tools")))
-        extra = self._went.pop(id, {})
-        if not extra and isinstance(content, str) and (found := EXITED.search(content[:HEAD])):
-            extra = exited(int(found[1]))
-        if self._sampled is None:  # an older log does not say where an answer ends
-            self._ended = True
-        self._finish(id, content, when, extra)
-
-    def _known(self, item: Json, name: str) -> str:
-        id = word(item, name)
-        return self._again.get(id, id)
-
-    def _finish(
-        self, id: str, content: str | list[ContentPart], when: str | None, extra: Json
-    ) -> None:
-        self._done.add(id)
-        self._told.result(id, content, when=when, extra=extra or None)
-
-    def _content(self, output: object) -> str | list[ContentPart]:
-        if isinstance(output, str):
-            return output
-        if isinstance(output, list):
-            return [self._part(part) for part in output if isinstance(part, dict)]
-        return "" if output is None else json.dumps(output)
-
-    def _part(self, part: Json) -> ContentPart:
-        """Responses' own parts, or those of MCP."""
-        url, data = word(part, "image_url"), word(part, "data")
-        if url.startswith("data:"):
-            kind, _, data = url[5:].partition(";base64,")
-            return self._told.picture(data, kind)
-        if part.get("type") == "image" and data:
-            return self._told.picture(data, word(part, "mimeType") or "image/png")
-        return ContentPart(type="text", text=url or word(part, "text"))
-
-    def _tokens(self, usage: Json) -> None:
-        if not usage:
-            return
-        prompt, cached, written, output, thought = (count(usage, f"{t}_tokens") for t in TOKENS)
-        extra: dict[str, JsonValue] = {"cache_write_tokens": written, "reasoning_tokens": thought}
-        self._told.turn(
-            self._key,
-            metrics=Metrics(
-                prompt_tokens=prompt, completion_tokens=output, cached_tokens=cached, extra=extra
-            ),
-        )
-        self._log.usage += Usage(prompt, cached, written, output, thought, 1)
-        self._ended, self._metered = True, self._number
-
-    # How calls went.
-
-    def _completed(self, item: Json, when: str | None) -> None:
-        id, kind = self._known(item, "id"), word(item, "type")
-        if kind in ("CollabAgentToolCall", "SubAgentActivity"):
-            ids = [*many(item.get("receiver_thread_ids")), item.get("agent_thread_id")]
-            if item.get("tool", "spawn_agent") == "spawn_agent":
-                self._log.began(self, id, ids, word(item, "model"))
-            return
-        if kind not in WENT or id in self._done:
-            return
-        extra = went(item)
-        if self._told.knows(id):
-            self._went[id] = extra
-            return
-        name, arguments = nested(item)
-        by: dict[str, object] = {"called_by": self._script} if self._script else {}
-        if extra.get("exit_code") == -1:  # Codex ended it, when it ended itself
-            by |= {"left_running": True}
-        if name == "apply_patch" and extra.get("is_error"):
-            by |= {"failed": True}
-        self._told.call(id, name, arguments, when=when, extra=by)
-        self._finish(id, self._nested_content(item), when, extra)
-
-    def _nested_content(self, item: Json) -> str | list[ContentPart]:
-        if item.get("type") == "McpToolCall":
-            error = word(sub(item, "error"), "message")
-            return error or self._content(sub(item, "result").get("content"))
-        return word(item, "aggregated_output") or word(item, "stdout") or word(item, "stderr")

@@ -13,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from weakref import WeakSet
 
+from pytest_ale.again import said
 from pytest_ale.recording import RecordingSandbox
 from pytest_ale.sandbox import Fault, SandboxError
+from pytest_ale.told import word
 from pytest_ale.trajectory import ToolCall
 
 __all__ = ["redo"]
@@ -46,10 +48,10 @@ _told: WeakSet[RecordingSandbox] = WeakSet()  # where INSIDE is
 
 def redo(call: ToolCall, sandbox: RecordingSandbox) -> bool:
     """Do a recorded call again; False for one that changes nothing in the sandbox."""
-    name, given, said = call.function_name, call.arguments, _said(call)
-    if said.startswith("unsupported call") or (call.extra or {}).get("failed"):
+    name, given, told = call.function_name, call.arguments, said(call)
+    if told.startswith("unsupported call") or (call.extra or {}).get("failed"):
         return False  # a tool that the model made up, or a patch that did not fit
-    if name == "exec" and TYPES.search(str(given.get("input", ""))):
+    if name == "exec" and TYPES.search(word(given, "input")):
         raise Fault("a recorded script of codex types into a command: it cannot be done again")
     if name in LOOKS or name.startswith(AGENTS):
         return False
@@ -60,27 +62,22 @@ def redo(call: ToolCall, sandbox: RecordingSandbox) -> bool:
     elif name == "write_stdin":
         _type(given, sandbox)
     elif name == "apply_patch":
-        _inside(["patch"], str(given.get("input", "")), None, sandbox)
+        _inside(["patch"], word(given, "input"), None, sandbox)
     else:
         raise Fault(f"recorded call {name}({', '.join(given)}) of codex cannot be done again")
     return True
 
 
-def _said(call: ToolCall) -> str:
-    """What the recording tells of its result."""
-    return str((call.extra or {}).get("said", ""))
-
-
 def _command(call: ToolCall, sandbox: RecordingSandbox) -> None:
-    given, said = call.arguments, _said(call)
-    command, folder = str(given.get("cmd", "")), _folder(given)
+    given = call.arguments
+    command, folder = word(given, "cmd"), word(given, "workdir") or None
     if found := HERE_PATCH.fullmatch(command):  # Codex does not leave these to the shell
         into = posixpath.join(folder or "", *shlex.split(found["cd"] or ""))
         _inside(["patch"], found["patch"], into or None, sandbox)
         return
     tty = bool(given.get("tty"))
     left = (call.extra or {}).get("left_running")
-    if (running := RUNNING.search(said)) or tty or left:
+    if (running := RUNNING.search(said(call))) or tty or left:
         id = running[1] if running else call.tool_call_id
         waits = _seconds(given, YIELD, YIELD_MOST)
         _inside(["start", id, f"{waits}", "tty" if tty else "pipe"], command, folder, sandbox)
@@ -92,21 +89,16 @@ def _command(call: ToolCall, sandbox: RecordingSandbox) -> None:
 
 def _shell(given: Mapping[str, object], sandbox: RecordingSandbox) -> None:
     command = given.get("command")
-    words = (
-        [str(w) for w in command] if isinstance(command, list) else ["bash", "-lc", str(command)]
-    )
+    many = command if isinstance(command, list) else ["bash", "-lc", command]
+    words = [str(each) for each in many]
     with suppress(SandboxError):
-        sandbox.exec(words, cwd=_folder(given), timeout=LONGEST)
+        sandbox.exec(words, cwd=word(given, "workdir") or None, timeout=LONGEST)
 
 
 def _type(given: Mapping[str, object], sandbox: RecordingSandbox) -> None:
     waits = _seconds(given, POLL, LONGEST)
-    _inside(
-        ["type", str(given.get("session_id")), f"{waits}"],
-        str(given.get("chars", "")),
-        None,
-        sandbox,
-    )
+    words = ["type", str(given.get("session_id")), f"{waits}"]
+    _inside(words, word(given, "chars"), None, sandbox)
 
 
 def _inside(words: list[str], stdin: str, folder: str | None, sandbox: RecordingSandbox) -> None:
@@ -117,11 +109,6 @@ def _inside(words: list[str], stdin: str, folder: str | None, sandbox: Recording
         sandbox.exec(
             ["/usr/bin/python3", "-I", INSIDE, *words], cwd=folder, stdin=stdin, timeout=LONGEST
         )
-
-
-def _folder(given: Mapping[str, object]) -> str | None:
-    folder = given.get("workdir")
-    return folder if isinstance(folder, str) and folder else None
 
 
 def _seconds(given: Mapping[str, object], usual: float, most: float) -> float:

@@ -1,27 +1,26 @@
 """gemini_cli: Google's Gemini CLI.
 
-Knows its configuration and how its tool calls are done again; what it writes is read by
-gemini_cli_log.py.
+Knows its command line and its configuration. What it writes is read in gemini_cli_log.py, and what
+it did is done again in gemini_cli_redo.py.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
-from pytest_ale.harness import Knob
+from pytest_ale.harness import Agent, Knob
+from pytest_ale.knobs import one_of, tools
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader
 from pytest_ale.recording import RecordingSandbox
-from pytest_ale.sandbox import Fault, SandboxError
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 
-from .gemini_cli_log import Log, edited
+from .gemini_cli_log import GeminiCliLog
+from .gemini_cli_redo import redo
 
 # Its own default, `auto`, has a smaller model rate the prompt and choose between two others: the
 # score would be nobody's. `pro` is its own word for the model that it takes for hard work.
@@ -36,19 +35,10 @@ ATTEMPTS = "4"
 NO_DISPLAY = "Your shell has no DISPLAY set. To open a window on the screen, set DISPLAY=:0.\n"
 
 MCP_MILLISECONDS = 600_000
-SHELL_SECONDS = 600.0
 LEVELS = ("minimal", "low", "medium", "high")
 WEB = ("google_web_search", "web_fetch")
 # Nobody is there to answer, or to agree to a plan.
 ASKING = ("ask_user", "enter_plan_mode", "exit_plan_mode")
-
-LOOKS = {
-    *("list_directory", "read_file", "read_many_files", "grep_search", "search_file_content"),
-    *("glob", "read_background_output", "list_background_processes", "update_topic"),
-    *("write_todos", "activate_skill", "get_internal_docs", "save_memory", *WEB, *ASKING),
-    # What a sub-agent did is recorded as its own calls.
-    *("invoke_agent", "complete_task"),
-}
 
 
 def attempts(text: str) -> str:
@@ -60,18 +50,6 @@ def attempts(text: str) -> str:
 def thinking(text: str) -> str:
     if text and text not in LEVELS and not re.fullmatch(r"-1|\d{1,6}", text):
         raise ValueError(f"must be {', '.join(LEVELS)}, a number of tokens, or -1 for its choice")
-    return text
-
-
-def on_or_off(text: str) -> str:
-    if text not in ("on", "off"):
-        raise ValueError("must be on or off")
-    return text
-
-
-def tools(text: str) -> str:
-    if not re.fullmatch(r"(\w+(,\w+)*)?", text):
-        raise ValueError("must be names of tools, with commas between them")
     return text
 
 
@@ -94,13 +72,18 @@ class GeminiCli(Program):
             "",
             thinking,
         ),
-        "web": Knob("on or off: search and fetch, which the model's server does", "off", on_or_off),
+        "web": Knob(
+            "on or off: search and fetch, which the model's server does", "off", one_of("on", "off")
+        ),
         "disabled_tools": Knob("names of its tools that are not offered, with commas", "", tools),
         "loop_detection": Knob(
-            "on or off: it ends itself at the fifth call alike in a row", "off", on_or_off
+            "on or off: it ends itself at the fifth call alike in a row", "off", one_of("on", "off")
         ),
         "attempts": Knob("tries of a request that fails, 1 to 10", ATTEMPTS, attempts),
     }
+
+    def searches(self, agent: Agent) -> bool:
+        return agent.knobs["web"] == "on"
 
     def files(self, brief: Brief) -> Mapping[str, str]:
         settings = {".gemini/settings.json": json.dumps(self._settings(brief), indent=1)}
@@ -174,78 +157,10 @@ class GeminiCli(Program):
         return ["--model", brief.model or MODEL, *told]
 
     def reader(self, story: Story) -> Reader:
-        return Log(story)
+        return GeminiCliLog(story)
 
     def tool(self, server: str, name: str) -> str:
         return f"mcp_{server}_{name}"
 
     def again(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
-        if call.function_name in LOOKS:
-            return False
-        known: Mapping[str, Callable[[ToolCall, RecordingSandbox], bool]] = {
-            "run_shell_command": _run,
-            "write_file": _write,
-            "replace": _replace,
-        }
-        if call.function_name not in known:
-            if _result(call).get("is_error"):  # such as of a tool that there never was
-                return False
-            raise Fault(f"recorded call {call.function_name} of gemini_cli cannot be done again")
-        return known[call.function_name](call, sandbox)
-
-
-def _result(call: ToolCall) -> Mapping[str, object]:
-    """What was noted with the result that the call had."""
-    noted = (call.extra or {}).get("result")
-    return noted if isinstance(noted, dict) else {}
-
-
-def _task(sandbox: RecordingSandbox) -> str:
-    return sandbox.output.rpartition("/")[0]
-
-
-def _run(call: ToolCall, sandbox: RecordingSandbox) -> bool:
-    """A command, as it runs them; one may fail, or not end, again."""
-    given = call.arguments
-    command = str(given.get("command", ""))
-    if not command:
-        return False
-    if given.get("is_background"):
-        command = f"setsid bash -c {shlex.quote(command)} </dev/null >/dev/null 2>&1 &"
-    where = f"{_task(sandbox)}/{given.get('dir_path') or ''}"
-    if str(given.get("dir_path", "")).startswith("/"):
-        where = str(given["dir_path"])
-    with suppress(SandboxError):
-        sandbox.exec(["bash", "-c", command], cwd=where.rstrip("/"), timeout=SHELL_SECONDS)
-    return True
-
-
-def _place(call: ToolCall, sandbox: RecordingSandbox) -> str:
-    path = str(call.arguments.get("file_path", ""))
-    if path.startswith("~/"):
-        return f"{sandbox.home}/{path[2:]}"
-    return path if path.startswith("/") else f"{_task(sandbox)}/{path}"
-
-
-def _write(call: ToolCall, sandbox: RecordingSandbox) -> bool:
-    if _result(call).get("is_error"):
-        return False
-    sandbox.write(_place(call, sandbox), str(call.arguments.get("content", "")))
-    return True
-
-
-def _replace(call: ToolCall, sandbox: RecordingSandbox) -> bool:
-    """An edit; where it matched more loosely than word by word, what came of it is recorded."""
-    if _result(call).get("is_error"):
-        return False
-    path, made = _place(call, sandbox), _result(call).get("new_content")
-    if not isinstance(made, str):
-        try:
-            before = sandbox.read(path).decode(errors="replace")
-        except SandboxError:
-            before = ""
-        made = edited(before, call.arguments)
-    if made is None:
-        raise Fault(f"recorded call replace cannot be done again: its old_string is not in {path}")
-    sandbox.write(path, made)
-    return True
+        return redo(call, sandbox)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from datetime import datetime
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -17,6 +16,7 @@ from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
 from pytest_ale.record import read_lines_of
 from pytest_ale.registry import Unknown, harness_named
 from pytest_ale.sandbox import Fault
+from pytest_ale.told import seconds
 from pytest_ale.trajectory import ContentPart, Step, ToolCall, Trajectory, load
 
 # Seconds of a pause kept where the screen is used: programs need time to show what was done, but
@@ -101,7 +101,7 @@ def _pause(last: Step | None, step: Step, screen: str) -> float:
         return 0.0
     if last.timestamp is None or step.timestamp is None:
         return 0.0
-    between = _moment(step.timestamp) - _moment(last.timestamp) - _seconds(last)
+    between = seconds(step.timestamp) - seconds(last.timestamp) - _seconds(last)
     return min(max(between, 0.0), PAUSE)
 
 
@@ -109,15 +109,11 @@ def _on_screen(step: Step, screen: str) -> bool:
     return any(call.function_name.startswith(screen) for call in step.tool_calls or ())
 
 
-def _moment(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
-
-
 def _seconds(step: Step) -> float:
     """How long a step's calls took, as our recorder notes it."""
     results = step.observation.results if step.observation else ()
     known = [(result.extra or {}).get("seconds") for result in results]
-    return sum(seconds for seconds in known if isinstance(seconds, int | float))
+    return sum(each for each in known if isinstance(each, int | float))
 
 
 def _author(path: Path) -> tuple[Harness, Trajectory]:

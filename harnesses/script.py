@@ -9,6 +9,7 @@ from typing import Literal, cast, get_args
 
 from pytest_ale.gateway.apis import Api
 from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
+from pytest_ale.knobs import one_of
 from pytest_ale.sandbox import ExecTimeout, HarnessFault, SandboxError
 from pytest_ale.verdict import ending_of
 
@@ -27,18 +28,14 @@ def existing_file(text: str) -> str:
     return str(path)
 
 
-def known_api(text: str) -> str:
-    if text not in ("", *get_args(Api)):
-        raise ValueError(f"allowed: {', '.join(get_args(Api))}, or nothing")
-    return text
-
-
 class Script(Harness):
     name = "script"
     about = "runs a script in the sandbox: --ale-knob path=FILE"
     knobs = {
         "path": Knob("the script to run", parse=existing_file),
-        "api": Knob("of the model it asks: openai, anthropic, gemini", "", parse=known_api),
+        "api": Knob(
+            "of the model it asks: openai, anthropic, gemini", "", parse=one_of("", *get_args(Api))
+        ),
     }
 
     def identity(self, agent: Agent) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ Knows no agent: what is packed is said by a `Package`. Nothing is fetched or run
 nothing of what is fetched is run on the host: the packages' install scripts are off.
 
     codex-0.169.0-linux-x86_64/       gemini_cli-0.61.0-node24.21.0-linux-x86_64/
-      kit.json                          kit.json            what is in it, see `manifest`
+      kit.json                          kit.json            what is in it: see `_describe`
       node_modules/...                  node_modules/...
       package.json, package-lock.json   node/bin/node       a link to that of the kit of Node
 """
@@ -25,7 +25,7 @@ from typing import ClassVar, cast
 from pytest_ale.kits import Kit, cache, held, machine_of, pack
 from pytest_ale.sandbox import HarnessFault, ProviderFault
 
-__all__ = ["NODE", "Package", "command", "manifest", "npm_kit", "resolve"]
+__all__ = ["NODE", "Package"]
 
 # Long-term support until April 2028, and new enough for all (openclaw asks for 24.16 or later,
 # Claude Code's wrapper for 22). npm has this one for both kinds of machine. Needs glibc 2.28.
@@ -73,64 +73,46 @@ class Package:
 
     by: ClassVar[str] = "npm"
 
-    def resolve(self, asked: str) -> str:
-        return resolve(self, asked)
+    def resolve(self, asked: str = "latest") -> str:
+        """Say which version a tag means now, or that there is such a version."""
+        known = _known(self)
+        tags = cast("Mapping[str, str]", known.get("dist-tags", {}))
+        versions = known.get("versions", [])
+        # Of a package with one version, npm does not make a list.
+        if asked in ([versions] if isinstance(versions, str) else cast("list[str]", versions)):
+            return asked
+        if asked not in tags:
+            latest = tags.get("latest", "not said")
+            raise HarnessFault(
+                f"{self.kit} {asked}: npm has no such version; the latest is {latest}"
+            )
+        return tags[asked]
 
-    def kit_of(self, version: str) -> Path:
-        return npm_kit(self, version)
+    def kit_of(self, version: str = "", machine: str = "") -> Path:
+        """Say where a version's kit lies; fetch it if nobody did before. "" is the one tried."""
+        machine = _machine(machine)
+        version = version or self.version
+        if not VERSION.fullmatch(version):
+            raise HarnessFault(
+                f"{self.kit} {version}: not a version; one is written like {self.version}"
+            )
+        return _once(self._kit(version, machine), lambda to: _fill(to, self, version, machine))
 
     def is_here(self, version: str) -> bool:
-        return (cache() / str(_kit(self, version, _machine("")))).is_dir()
+        return (cache() / str(self._kit(version, _machine("")))).is_dir()
 
-    def command(self, kit: str) -> list[str]:
-        return command(self, kit)
+    def _kit(self, version: str, machine: str) -> Kit:
+        whole = f"{version}-node{NODE}" if self.node else version
+        return Kit(self.kit, whole, f"linux-{machine}")
+
+    def command(self, kit: str, machine: str = "") -> list[str]:
+        """Start of a command that runs it, where its kit is seen at the path `kit`."""
+        program = f"{kit}/{self.path(_machine(machine))}"
+        return [f"{kit}/node/bin/node", program] if self.node else [program]
 
     def path(self, machine: str) -> str:
+        """Of the program, in its kit."""
         return self.program.format(cpu=CPUS[machine], machine=machine)
-
-
-def resolve(package: Package, asked: str = "latest") -> str:
-    """Say which version a tag means now, or that there is such a version."""
-    known = _known(package)
-    tags = cast("Mapping[str, str]", known.get("dist-tags", {}))
-    versions = known.get("versions", [])
-    # Of a package with one version, npm does not make a list.
-    if asked in ([versions] if isinstance(versions, str) else cast("list[str]", versions)):
-        return asked
-    if asked not in tags:
-        latest = tags.get("latest", "not said")
-        raise HarnessFault(
-            f"{package.kit} {asked}: npm has no such version; the latest is {latest}"
-        )
-    return tags[asked]
-
-
-def npm_kit(package: Package, version: str = "", machine: str = "") -> Path:
-    """Say where the kit of a version lies; fetch it if nobody did before. "" is the one tried."""
-    machine = _machine(machine)
-    version = version or package.version
-    if not VERSION.fullmatch(version):
-        raise HarnessFault(
-            f"{package.kit} {version}: not a version; one is written like {package.version}"
-        )
-    kit = _kit(package, version, machine)
-    return _once(kit, lambda to: _fill(to, package, version, machine))
-
-
-def _kit(package: Package, version: str, machine: str) -> Kit:
-    whole = f"{version}-node{NODE}" if package.node else version
-    return Kit(package.kit, whole, f"linux-{machine}")
-
-
-def command(package: Package, kit: str, machine: str = "") -> list[str]:
-    """Start of a command that runs it, where its kit is seen at the path `kit`."""
-    program = f"{kit}/{package.path(_machine(machine))}"
-    return [f"{kit}/node/bin/node", program] if package.node else [program]
-
-
-def manifest(kit: Path) -> Mapping[str, object]:
-    """Say what is in a kit: package, version, node, sha256 of npm's lock file, all installed."""
-    return cast("Mapping[str, object]", json.loads((kit / "kit.json").read_text()))
 
 
 def _machine(given: str) -> str:
@@ -163,7 +145,7 @@ def _once(kit: Kit, fill: Callable[[Path], None]) -> Path:
 
 
 def _fill(to: Path, package: Package, version: str, machine: str) -> None:
-    resolve(package, version)
+    package.resolve(version)
     _install(to, package.name, version, machine)
     _look_for(to / package.path(machine), f"{package.name} {version}", machine)
     if package.node:
@@ -213,6 +195,7 @@ def _look_for(program: Path, what: str, machine: str) -> None:
 
 
 def _describe(to: Path, package: Package, version: str, machine: str) -> None:
+    """Note package, version, node, all that is installed, and sha256 of npm's lock file."""
     lock = (to / "package-lock.json").read_bytes()
     entries = json.loads(lock)["packages"].items()
     about = {

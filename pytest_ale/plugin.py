@@ -101,12 +101,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_ale_providers(register: object) -> None:
     register("local", "pytest_ale.providers.local:LocalProvider.from_settings")  # type: ignore[operator]
     register("docker", "pytest_ale.providers.docker:DockerProvider.from_settings")  # type: ignore[operator]
+    register("sim", "pytest_ale.testing.sim:SimProvider.from_settings")  # type: ignore[operator]
 
 
 def pytest_ale_harnesses(register: object) -> None:
     for name in HARNESSES:
         target = f"pytest_ale.harnesses.{name}:{name.title().replace('_', '')}"
         register(name, target)  # type: ignore[operator]
+    register("sim", "pytest_ale.testing.sim:SimAgent")  # type: ignore[operator]
 
 
 def pytest_configure(config: pytest.Config) -> None:

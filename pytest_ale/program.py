@@ -17,16 +17,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from pydantic import JsonValue
-
+from pytest_ale.again import task_folder, whole
+from pytest_ale.bridge.coordinates import KINDS
 from pytest_ale.bridge_calls import redo_tool
 from pytest_ale.gateway.usage import Usage
-from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
-from pytest_ale.kept import restored
+from pytest_ale.harness import Agent, Ending, Harness, Knob, Work
 from pytest_ale.kits import Packed, bridge_kit
+from pytest_ale.knobs import one_of
 from pytest_ale.logs import Log, Tails
 from pytest_ale.recording import RecordingSandbox
-from pytest_ale.sandbox import ExecTimeout, HarnessFault, SandboxError
+from pytest_ale.sandbox import ExecTimeout, Fault, HarnessFault, SandboxError
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 from pytest_ale.verdict import Stopped, Watch, ending_of
@@ -91,7 +91,9 @@ class Program(Harness):
     own: ClassVar[Mapping[str, Knob]] = {}  # knobs of its own
     common: ClassVar[Mapping[str, Knob]] = {
         "coordinates": Knob(
-            "how the model names places on the screen: pixels or thousandths", "pixels"
+            f"how the model names places on the screen: {' or '.join(KINDS)}",
+            KINDS[0],
+            parse=one_of(*KINDS),
         ),
     }
 
@@ -142,13 +144,6 @@ class Program(Harness):
     def version(self, agent: Agent) -> str:
         return agent.resolved or agent.version or self.package.version
 
-    def check(self, agent: Agent) -> None:
-        given = agent.knobs["coordinates"]
-        if given not in ("pixels", "thousandths"):
-            raise BadAgent(
-                f"agent {self.name}: knob coordinates={given!r} is not pixels or thousandths"
-            )
-
     def kits(self, agent: Agent, *, desktop: bool) -> tuple[Path, ...]:
         own = self.package.kit_of(self.version(agent))
         return (own, bridge_kit()) if desktop else (own,)
@@ -163,7 +158,7 @@ class Program(Harness):
             servers=servers,
             knobs=work.agent.knobs,
             home=work.sandbox.home,
-            task=work.sandbox.output.rpartition("/")[0],
+            task=task_folder(work.sandbox),
         )
 
     def _bridge(self, work: Work) -> Server:
@@ -210,7 +205,7 @@ class Program(Harness):
         finally:
             tails.poll()
             log.end()
-            work.closing = reader.close(status)
+            work.closing = _closed(reader, work, status)
         return ending_of(self.name, work, status, log.last_words)
 
     # Replay.
@@ -221,11 +216,9 @@ class Program(Harness):
 
     def redo(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
         """Do a recorded call again: the bridge's on the desktop, others as `again` knows how."""
-        whole = {name: _whole(value, folder) for name, value in call.arguments.items()}
-        call = call.model_copy(update={"arguments": whole})
-        start = self.on_screen
-        if call.function_name.startswith(start):
-            name = call.function_name.removeprefix(start)
+        call = whole(call, folder)
+        if call.function_name.startswith(self.on_screen):
+            name = call.function_name.removeprefix(self.on_screen)
             return redo_tool(name, call.arguments, sandbox, call.extra)
         return self.again(call, sandbox, folder)
 
@@ -234,12 +227,13 @@ class Program(Harness):
         """Do a call of its own tools again; False for one that changes nothing in the sandbox."""
 
 
-def _whole(value: JsonValue, folder: Path) -> JsonValue:
-    """An argument, with the text that its story has put into a file beside the recording."""
-    if (
-        isinstance(value, dict)
-        and str(value.get("file")).startswith("written/")
-        and len(value) == 1
-    ):
-        return restored(value, folder).decode(errors="replace")
-    return value
+def _closed(reader: Reader, work: Work, status: int | None) -> Closing | None:
+    """An agent can write any line into a log: what a reader makes of it must be no fault."""
+    try:
+        return reader.close(status)
+    except Fault:
+        raise
+    except Exception as error:
+        said = f"its log could not be read to its end: {type(error).__name__}: {error}"
+        work.story.system(said)
+        return None

@@ -5,10 +5,12 @@ Knows neither terminal nor xdist.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,7 +100,7 @@ class Record:
             "task": self.task,
             "variant": self.variant,
             "agent": self.agent,
-            "model": self.model or None,
+            "model": self.model or ",".join(self.models) or None,
             "tier": self.tier,
             "cluster": self.cluster,
             "trial": self.trial,
@@ -174,6 +176,7 @@ class RunDir:
     def close(self) -> None:
         """Add to run.json what is only known at the end: when, and the digests of its tasks."""
         path = self.path / "run.json"
+        self.mend()
         try:
             known = json.loads(path.read_text())
             known["ended"] = datetime.now(UTC).isoformat()
@@ -194,13 +197,29 @@ class RunDir:
             folder.mkdir(parents=True, exist_ok=True)
             if grade is not None:
                 write_atomically(folder / "grade.json", asdict(grade))
-            write_atomically(folder / "attempt.json", asdict(record))
-            if listed:
-                append_line(self.path / "results.jsonl", asdict(record))
+            with self._listing() if listed else nullcontext():
+                write_atomically(folder / "attempt.json", asdict(record))
+                if listed:
+                    append_line(self.path / "results.jsonl", asdict(record))
         except OSError as error:
             raise RecordFault(
                 f"the record {folder / 'attempt.json'} cannot be written: {error.strerror}"
             ) from error
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        """An attempt.json and its line are written together, or `mend` would write another."""
+        with (self.path / "results.jsonl").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def mend(self) -> None:
+        """Add the lines of attempts whose process died between attempt.json and its line."""
+        with suppress(OSError), self._listing():  # records() knows them as well
+            listed = {line.get("path") for line in read_lines(self.path / "results.jsonl")}
+            for record in self.records():
+                if record.path not in listed:
+                    append_line(self.path / "results.jsonl", asdict(record))
 
     def records(self) -> Iterator[Record]:
         """Every attempt in the order they ended; attempt.json fills in what a crash cut off."""

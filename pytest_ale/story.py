@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
-from pytest_ale.kept import INLINE, Kept
+from pytest_ale.kept import Kept
 from pytest_ale.recorder import DEEPEST, Recorder
+from pytest_ale.told import seconds
 from pytest_ale.trajectory import (
     ContentPart,
     ImageSource,
@@ -21,7 +23,7 @@ from pytest_ale.trajectory import (
     SubagentTrajectoryRef,
 )
 
-__all__ = ["Story", "When"]
+__all__ = ["Story", "When", "joined"]
 
 ENTRIES = 50_000  # turns, calls and results of an attempt; more, and
 BYTES = 64 << 20  # more text than this, is an agent that fills its host's memory
@@ -117,7 +119,7 @@ class Story:
 
     def _whole(self, value: object) -> object:
         """An argument as it is; a text that a step would cut goes to a file beside it."""
-        if isinstance(value, str) and len(value) > INLINE:
+        if isinstance(value, str):
             return self._kept.content(value.encode(errors="replace"))
         return value
 
@@ -142,10 +144,6 @@ class Story:
         more = dict(extra or {}) | ({"ended": when} if when is not None else {})
         told |= {"extra": more} if more else {}
         self._recorder.amend(self._calls[id], {}, results=[told])
-
-    def content(self, text: str) -> object:
-        """A text as an argument holds it: a long one is a file, since a step may cut it."""
-        return self._kept.content(text)
 
     def picture(self, data: str | bytes, media_type: str = "image/png") -> ContentPart:
         """Keep a picture (base64 or bytes) as a file, and say where it lies."""
@@ -174,15 +172,20 @@ class Story:
         return call in self._calls
 
 
+def joined(parts: Sequence[ContentPart]) -> str | Sequence[ContentPart]:
+    """Parts as a result's content: one text, where no picture is among them."""
+    if all(part.type == "text" for part in parts):
+        return "\n".join(part.text or "" for part in parts)
+    return parts
+
+
 def _moment(when: When) -> datetime | None:
     """A log's time; None, which is now, for what is no time, or not in UTC's years 1 to 9999."""
-    try:
-        if isinstance(when, str):
-            told = datetime.fromisoformat(when.replace("Z", "+00:00"))
-            return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+    if isinstance(when, str):
+        when = seconds(when) or None
+    with suppress(ValueError, OverflowError, OSError):
         return None if when is None else datetime.fromtimestamp(when, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+    return None
 
 
 class _Room:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import pytest
 
 from pytest_ale.ceiling import Ceiling, Planned, Way
 from pytest_ale.settings import Settings
+from pytest_ale.testing import Say, Script, ScriptedModel
 
 from .conftest import Project
 from .test_settings import configured, refusal
 
-# Agents that cost money, without spending any: each leaves the right answer, and a trace of it.
+# Agents that cost money: each leaves the right answer, and a trace of it. `paid` asks once.
 CONFTEST = """
+import json
 from pathlib import Path
+from urllib.request import Request, urlopen
 from pytest_ale.harness import Ending, Harness
 
 HERE = Path(__file__).parent
@@ -24,8 +28,14 @@ HERE = Path(__file__).parent
 class Paid(Harness):
     name = "paid"
     api = "openai"
+    outside = True
 
     def run(self, work):
+        if self.api:
+            body = {"model": "gpt-5.1", "messages": [{"role": "user", "content": "Hello"}]}
+            head = {"Authorization": f"Bearer {work.model_key}", "Content-Type": "application/json"}
+            url = work.model_url + "/v1/chat/completions"
+            urlopen(Request(url, json.dumps(body).encode(), head)).read()
         (HERE / "spent").touch()
         work.sandbox.exec(["cp", work.sandbox.inputs + "/word.txt", work.sandbox.output])
         return Ending()
@@ -33,6 +43,7 @@ class Paid(Harness):
 class Past(Paid):
     name = "past"
     api = ""
+    outside = False
     keys = ("OPENAI_API_KEY",)
 
 def pytest_ale_harnesses(register):
@@ -57,6 +68,13 @@ def paid(project: Project) -> Project:
     project.task("short", variants=VARIANTS, timeout_s=1800)
     (project.path / "tasks" / "test_sums.py").write_text("def test_wrong(): assert 1 + 1 == 3\n")
     return project
+
+
+@pytest.fixture
+def model() -> Iterator[str]:
+    """The option that names a server of models."""
+    with ScriptedModel(Script([Say("Hello to you.")])) as server:
+        yield f"--ale-base-url={server.url}"
 
 
 def said(project: Project, *words: str) -> list[str]:
@@ -195,11 +213,13 @@ def test_with_workers_a_dry_run_says_the_same_and_starts_none(paid: Project) -> 
 
 
 @pytest.mark.parametrize("dist", [[], ["-n2"], ["--tx=2*popen", "--dist=loadgroup"]])
-def test_it_is_said_once_before_the_first_attempt(paid: Project, dist: list[str]) -> None:
+def test_it_is_said_once_before_the_first_attempt(
+    paid: Project, dist: list[str], model: str
+) -> None:
     conftest = paid.path / "conftest.py"
     conftest.write_text(conftest.read_text() + GROUPS)
     words = ["tasks", "--ale-agent=paid:gpt-5.1", "--ale-agent=nop", "--ale-run-max-usd=7", *dist]
-    result = paid.run(*words, "-k", "not (short and nop)", "-v", env=KEY)
+    result = paid.run(*words, model, "-k", "not (short and nop)", "-v", env=KEY)
     result.assert_outcomes(passed=4, failed=3)
     assert (paid.path / "spent").exists()
     line = "ale: 6 attempts (4 instances, 2 agents, 1 trial); at most 5.0 h of agents' work"
@@ -244,8 +264,8 @@ def test_controls_are_no_attempts(paid: Project) -> None:
     assert said(paid, "--ale-controls")[0] == "the controls of 4 instances; no agent works"
 
 
-def test_what_a_resume_skips_is_not_counted(paid: Project) -> None:
-    words = ("tasks/legal", "--ale-agent=paid:gpt-5.1")
+def test_what_a_resume_skips_is_not_counted(paid: Project, model: str) -> None:
+    words = ("tasks/legal", "--ale-agent=paid:gpt-5.1", model)
     paid.run(*words, "-k", "long", env=KEY)
     before = {path: path.stat().st_mtime_ns for path in (paid.path / ".ale").rglob("*")}
     result = paid.run(*words, "--ale-resume=last", "--ale-dry-run", env=KEY)

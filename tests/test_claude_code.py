@@ -19,17 +19,15 @@ from pathlib import Path
 
 import pytest
 from pytest_ale.harnesses.claude_code import ClaudeCode
-from pytest_ale.harnesses.claude_code_log import Log
+from pytest_ale.harnesses.claude_code_log import ClaudeCodeLog
 
-from pytest_ale.gateway.usage import Usage as Used
 from pytest_ale.harness import BadAgent, parse_agents
 from pytest_ale.kept import Kept
-from pytest_ale.program import Brief, Closing, Server
+from pytest_ale.program import Brief, Server
 from pytest_ale.providers.docker import DockerProvider
 from pytest_ale.recorder import Recorder
 from pytest_ale.recording import RecordingSandbox
 from pytest_ale.sandbox import Fault, SandboxSpec
-from pytest_ale.story import Story
 from pytest_ale.testing import (
     Call,
     Cut,
@@ -42,9 +40,10 @@ from pytest_ale.testing import (
     Turn,
     Usage,
 )
-from pytest_ale.trajectory import ObservationResult, Step, ToolCall, Trajectory, check, dump, load
+from pytest_ale.trajectory import Step, ToolCall, check, load
 
 from .conftest import Project
+from .reading import calls, close_after, of_agent, read, results, spent
 
 CANARY = "sk-ant-canary-0123456789abcdef"
 AGENT = "claude_code:claude-sonnet-4-5"
@@ -60,19 +59,6 @@ def words(url: str) -> list[str]:
 
 def shell(command: str, **more: object) -> Call:
     return Call("shell", {"command": command, **more})
-
-
-def results(step: Step) -> tuple[ObservationResult, ...]:
-    return step.observation.results if step.observation else ()
-
-
-def spent(story: Trajectory) -> Iterator[tuple[int | None, int | None, int | None]]:
-    """What each answer used, sub-agents' too."""
-    for step in story.steps:
-        if told := step.metrics:
-            yield told.prompt_tokens, told.completion_tokens, told.cached_tokens
-    for below in story.subagent_trajectories or ():
-        yield from spent(below)
 
 
 # A folder that lasts, pictures, files, an edit that it refuses to do, and the background.
@@ -124,7 +110,7 @@ def test_it_works_with_shell_and_screen_and_is_replayed(
     (record,) = project.results
     assert record["score"] == 1.0, record["message"]
     second = load(project.attempt() / "trajectory.json")
-    done = [call.function_name for step in second.steps for call in step.tool_calls or ()]
+    done = [call.function_name for call in calls(second.steps)]
     assert [name for name in done if name != "desktop.size"] == REPLAYED
     (cksum,) = results(second.steps[-1])
     assert str(results(first[-2])[0].content).startswith(str(cksum.content).strip())
@@ -133,15 +119,15 @@ def test_it_works_with_shell_and_screen_and_is_replayed(
 def told_whole(attempt: Path, record: Mapping[str, object]) -> list[Step]:
     assert check(attempt / "trajectory.json") == []
     story = load(attempt / "trajectory.json")
-    steps = [step for step in story.steps if step.source == "agent"]
+    steps = of_agent(story)
     assert [step.message for step in steps] == ["", "Now the screen.", *[""] * 6, "Done."]
     assert steps[0].reasoning_content == "First I look."
     assert {(step.model_name, step.llm_call_count) for step in steps} == {("claude-sonnet-4-5", 1)}
-    calls = [call for step in steps for call in step.tool_calls or ()]
-    assert [call.function_name for call in calls] == CALLED
-    assert calls[0].arguments == {"command": LOOK}
-    assert calls[2].arguments == {"coordinate": [200, 150]}
-    kept = calls[4].arguments["content"]
+    made = calls(steps)
+    assert [call.function_name for call in made] == CALLED
+    assert made[0].arguments == {"command": LOOK}
+    assert made[2].arguments == {"coordinate": [200, 150]}
+    kept = made[4].arguments["content"]
     assert isinstance(kept, dict) and (attempt / str(kept["file"])).read_text() == LONG
     told_results(steps, attempt)
     used = [(1000, 50, 400), (1200, 9, 0), *[(100, 10, 0)] * 7]
@@ -184,7 +170,10 @@ def noise_changes_nothing(log: Path, folder: Path) -> None:
         for line in lines
         for piece in (*(line[:end] for end in range(0, min(len(line), 9000), 1000)), "\0 {]", line)
     ]
-    assert read(folder, "\n".join(noisy)) == read(folder, "\n".join(lines))
+    plain, spoilt = (
+        read(ClaudeCodeLog, folder, (("stdout", line) for line in each)) for each in (lines, noisy)
+    )
+    assert spoilt == plain
 
 
 def seconds_to_ask(attempt: Path) -> float:
@@ -218,7 +207,7 @@ def test_what_a_sub_agent_does_is_a_story_of_its_own(project: Project, docker_en
     refs = [r.subagent_trajectory_ref for s in story.steps for r in results(s)]
     assert [ref[0].trajectory_id for ref in refs if ref] == [below.trajectory_id]
     assert (below.agent.name, below.steps[0].message) == ("Explore", "Say where.")
-    steps = [step for step in below.steps if step.source == "agent"]
+    steps = of_agent(below)
     assert [step.message for step in steps] == ["I ask another.", "", "All done."]
     assert results(steps[0])[0].content == "here"
     used = list(spent(story))
@@ -400,7 +389,7 @@ def test_what_goes_wrong_is_told_apart(project: Project, docker_engine: None) ->
         assert message.startswith(case.message), f"{name}: {message}"
         assert record["seconds"] < 90, name
     (late,) = (project.path / "late").glob(".ale/*/*/*/*/*/*/*/trajectory.json")
-    assert [call.function_name for call in load(late).steps[1].tool_calls or ()] == ["Bash"]
+    assert [call.function_name for call in calls(load(late).steps)] == ["Bash"]
 
 
 def begin(project: Project, case: Case, name: str, stack: ExitStack) -> subprocess.Popen[bytes]:
@@ -418,13 +407,6 @@ def begin(project: Project, case: Case, name: str, stack: ExitStack) -> subproce
     )
     stack.callback(process.terminate)
     return process
-
-
-def close_after(model: ScriptedModel, requests: int) -> None:
-    until = time.monotonic() + 60
-    while len(model.requests) < requests and time.monotonic() < until:
-        time.sleep(0.05)
-    model.close()
 
 
 # How it is started.
@@ -455,7 +437,7 @@ def test_knobs_are_told_to_it() -> None:
     plain = brief()
     assert program.arguments(plain)[-1] == "--disallowedTools=WebSearch,WebFetch"
     assert not {"MAX_THINKING_TOKENS", "CLAUDE_CODE_SUBAGENT_MODEL"} & {*program.environment(plain)}
-    given = brief("opus", effort="high", thinking="2048", web="on", disallowed_tools="Agent, Bash")
+    given = brief("opus", effort="high", thinking="2048", web="on", disabled_tools="Agent, Bash")
     assert program.arguments(given)[-3:] == [
         "--model=opus",
         "--effort=high",
@@ -468,12 +450,12 @@ def test_knobs_are_told_to_it() -> None:
 
 
 WRONG = {
-    "effort=enormous": "not one of low, medium, high, xhigh, max",
+    "effort=enormous": "allowed: low, medium, high, xhigh, max, or nothing",
     "thinking=100": "not off, nor a number of tokens from 1024 on",
     "thinking=-1": "not off, nor a number of tokens from 1024 on",
-    "web=yes": "not one of on, off",
-    "disallowed_tools=Bash(rm *)": "'Bash(rm *)' is not the name of a tool, such as Agent or Bash",
-    "coordinates=feet": "is not pixels or thousandths",
+    "web=yes": "allowed: on, off",
+    "disabled_tools=Bash(rm *)": "'Bash(rm *)' is no name of a tool",
+    "coordinates=feet": "allowed: pixels, thousandths",
 }
 
 
@@ -481,130 +463,3 @@ WRONG = {
 def test_a_wrong_knob_is_refused(knob: str) -> None:
     with pytest.raises(BadAgent, match=re.escape(WRONG[knob])):
         brief(**dict([knob.split("=")]))
-
-
-# What it says, as it said it: captured from version 2.1.330, and shortened.
-
-BOUNDARY = """\
-{"type":"system","subtype":"compact_boundary","session_id":"c9","uuid":"54","compact_metadata":\
-{"trigger":"auto","pre_tokens":110,"post_tokens":25,"duration_ms":306,"preserved_segment":{}}}
-{"type":"user","message":{"role":"user","content":"This session is being continued from a previous \
-conversation."},"session_id":"c9","parent_tool_use_id":null,"timestamp":"2026-11-21T18:50:40.547Z",\
-"isSynthetic":true}
-{"type":"user","message":{"role":"user","content":"<local-command-stdout>Compacted \
-</local-command-stdout>"},"session_id":"c9","parent_tool_use_id":null,\
-"timestamp":"2026-11-21T18:50:40.679Z","isReplay":true}
-"""
-REFUSED = """\
-{"type":"stream_event","event":{"type":"message_start","message":{"id":"msg_2","type":"message",\
-"role":"assistant","model":"claude-opus-5-5","content":[],"stop_reason":null,"usage":\
-{"input_tokens":10,"output_tokens":1}}},"session_id":"72","parent_tool_use_id":null,\
-"api_message_id":"msg_2"}
-{"type":"stream_event","event":{"type":"content_block_delta","index":0,"delta":{"type":\
-"text_delta","text":"I can"}},"session_id":"72","parent_tool_use_id":null,"api_message_id":"msg_2"}
-{"type":"assistant","message":{"id":"msg_2","type":"message","role":"assistant","model":\
-"claude-opus-5-5","content":[{"type":"text","text":"I can"}],"stop_reason":null,"usage":\
-{"input_tokens":10,"output_tokens":1}},"parent_tool_use_id":null,"session_id":"72",\
-"timestamp":"2026-11-21T18:56:05.730Z"}
-{"type":"system","subtype":"model_refusal_no_fallback","original_model":"claude-opus-5-5",\
-"content":"","session_id":"72"}
-{"type":"assistant","message":{"id":"23f22145","model":"<synthetic>","role":"assistant",\
-"stop_reason":"refusal","type":"message","usage":{"input_tokens":0,"output_tokens":0},"content":\
-[{"type":"text","text":"API Error: safeguards flagged this message"}]},"parent_tool_use_id":null,\
-"session_id":"72","timestamp":"2026-11-21T18:56:05.734Z"}
-{"type":"stream_event","event":{"type":"message_delta","delta":{"stop_reason":"refusal"},\
-"usage":{"output_tokens":3}},"session_id":"72","parent_tool_use_id":null,"api_message_id":"msg_2"}
-{"stop_reason":"refusal","session_id":"72","total_cost_usd":0.0002,"usage":{"input_tokens":20},\
-"modelUsage":{"claude-opus-5-5":{"inputTokens":14,"outputTokens":6,"cacheReadInputTokens":4,\
-"cacheCreationInputTokens":2,"costUSD":0.0002,"thinkingTokens":1}},"is_error":true,"num_turns":2,\
-"subtype":"success","result":"API Error: safeguards flagged this message","type":"result"}
-"""
-
-
-def read(folder: Path, text: str, source: str = "stdout") -> tuple[Trajectory, Closing]:
-    recorder = Recorder("claude_code", "1")
-    recorder.user("Do it.", timestamp=0.0)
-    log = Log(Story(recorder, Kept(folder / "written")))
-    for line in text.splitlines():
-        log.line(source, line)
-    return recorder.finish(), log.close(0)
-
-
-def test_a_compaction_is_a_step_of_the_system_s(tmp_path: Path) -> None:
-    story, _ = read(tmp_path, BOUNDARY)
-    compacted, summary = story.steps[1:]
-    assert (compacted.source, compacted.message) == ("system", "the context was compacted")
-    assert (compacted.extra or {})["pre_tokens"] == 110
-    assert (summary.source, str(summary.message)[:12]) == ("user", "This session")
-    assert str(compacted.timestamp) <= str(summary.timestamp)
-
-
-def test_a_refusal_is_told_from_a_crash(tmp_path: Path) -> None:
-    story, closing = read(tmp_path, REFUSED)
-    assert (closing.refused, closing.session) == (True, "72")
-    assert closing.failed == "API Error: safeguards flagged this message"
-    used = Used(prompt=20, cached=4, cache_write=2, output=6, reasoning=1)
-    assert (closing.usage, closing.cost_usd) == (used, 0.0002)
-    said, error = story.steps[1:]
-    assert (said.source, said.message, error.source) == ("agent", "I can", "system")
-    assert list(spent(story)) == [(10, 3, 0)]
-
-
-SHAPES = [
-    *("", "{", "[]", "null", "1", '"x"', "{}", '{"type": []}', '{"type": "assistant"}', "\0"),
-    '{"type":"assistant","message":{"id":"m","content":[1,null,{"type":"tool_use"},{}]}}',
-    '{"type":"assistant","message":{"id":"m","content":[{"type":"tool_use","id":"c","name":1}]}}',
-    '{"type":"assistant","message":{"content":"plain"},"timestamp":"yesterday","uuid":"u"}',
-    '{"type":"assistant","message":{"id":"m"},"timestamp":"0001-01-01T00:00:00+14:00"}',
-    '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"zz"}]}}',
-    '{"type":"user","message":{"content":[{"type":"tool_result","content":[{"source":{"type":'
-    '"base64","data":"*","media_type":"image/png"}}]}]},"tool_use_result":7}',
-    '{"type":"stream_event","event":{"type":"message_delta","usage":{"input_tokens":"many",'
-    '"output_tokens":-1}},"api_message_id":"new"}',
-    '{"type":"stream_event","event":{"type":"message_start","message":[]}}',
-    '{"type":"system","subtype":"task_started","tool_use_id":"t","prompt":"p"}',
-    '{"type":"system","subtype":"compact_boundary","compact_metadata":null}',
-    '{"type":"result","modelUsage":{"a":1,"b":{"inputTokens":1e99}},"total_cost_usd":"free"}',
-    '{"type":"result","is_error":true,"errors":["one","two"]}',
-    "[" * 100_000,
-]
-
-
-def test_whatever_it_writes_is_no_exception(tmp_path: Path) -> None:
-    for source in ("stdout", "stderr", "/home/agent/.claude/projects/p/s/subagents/agent-1.jsonl"):
-        story, _ = read(tmp_path, "\n".join(SHAPES), source)
-        assert check(dump(story)) == []
-    story, closing = read(tmp_path, "\n".join(SHAPES))
-    assert (closing.failed, closing.cost_usd) == ("one; two", None)
-    assert "plain" in [step.message for step in story.steps]
-
-
-def test_a_log_that_is_cut_anywhere_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    whole = REFUSED + BOUNDARY + "\n".join(SHAPES)
-    for end in range(0, len(REFUSED + BOUNDARY), 97):
-        story, _ = read(tmp_path, whole[:end] + "\n\x00garbage {\n" + whole[end:])
-        assert check(dump(story)) == []
-
-
-def test_a_hundred_megabytes_are_read_in_time(tmp_path: Path) -> None:
-    """Pieces of text are most of it, as they are of a long session; then pictures."""
-    piece = REFUSED.splitlines()[1]
-    picture = "iVBORw0KGgo" + "A" * 400_001
-    turn = '{"type":"assistant","message":{"id":"m%d","model":"m","content":[{"type":"tool_use",'
-    turn += '"id":"c%d","name":"Bash","input":{"command":"true"}}]}}'
-    back = '{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"c%d",'
-    back += '"content":[{"type":"image","source":{"type":"base64","media_type":"image/png",'
-    back += f'"data":"{picture}"}}}}]}}]}},"tool_use_result":"{picture}"}}'
-    recorder = Recorder("claude_code", "1")
-    log = Log(Story(recorder, Kept(tmp_path / "written")))
-    began, size, number = time.monotonic(), 0, 0
-    while size < 100 << 20:
-        number += 1
-        lines = [turn % (number, number), back % number, *[piece] * 2000]
-        size += sum(map(len, lines))
-        for line in lines:
-            log.line("stdout", line)
-    assert time.monotonic() - began < 30
-    story = recorder.finish()
-    assert len(story.steps) == number > 50
-    assert all(len(results(step)) == 1 for step in story.steps)

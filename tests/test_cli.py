@@ -157,7 +157,7 @@ def test_agents_are_listed_with_their_knobs(place: Path, capsys: Capture) -> Non
     assert ale("agents") == 0
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in lines if not line.startswith(" ")]
-    own = ["human", "nop", "oracle", "replay", "script"]
+    own = ["human", "nop", "oracle", "replay", "script", "sim"]
     assert names == ["claude_code", "codex", "gemini_cli", *own]
     assert f"{'script':12} runs a script in the sandbox: --ale-knob path=FILE" in lines
     assert f"{'':15}--ale-knob path=...  the script to run (required)" in lines

@@ -6,17 +6,16 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pytest_ale.harnesses.gemini_cli import GeminiCli
-from pytest_ale.harnesses.gemini_cli_log import Log, edited
+from pytest_ale.harnesses.gemini_cli_log import GeminiCliLog, edited
 
 from pytest_ale.gateway.usage import Usage as Tokens
 from pytest_ale.harness import BadAgent, Knob, parse_agents
 from pytest_ale.kept import Kept
-from pytest_ale.npm import command, npm_kit
 from pytest_ale.program import Brief, Closing, Server
 from pytest_ale.recorder import Recorder
 from pytest_ale.sandbox import Fault
@@ -33,10 +32,10 @@ from pytest_ale.testing import (
     Usage,
     WrongJson,
 )
-from pytest_ale.trajectory import Step, ToolCall, Trajectory, check, dump, load
+from pytest_ale.trajectory import ToolCall, Trajectory, check, load
 
-from . import gemini_cli_said
 from .conftest import Project
+from .reading import calls, of_agent, results
 
 CANARY = "canary-AIzaSyD4nQ7f-gemini-key"
 COPY = "cp inputs/word.txt output/word.txt"
@@ -96,13 +95,8 @@ PLAY = [
 
 def examine(project: Project, model: ScriptedModel, *words: str, url: str = "") -> str:
     """Run gemini_cli as a user does; what pytest said."""
-    key = {"GEMINI_API_KEY": CANARY, "ALE_RETRIES": "0"}
     given = (*GEMINI, f"--ale-base-url={url or model.url}", "--ale-retries=0", *words)
-    return str(project.run(*given, env=key).stdout)
-
-
-def of_agent(trajectory: Trajectory) -> list[Step]:
-    return [step for step in trajectory.steps if step.source == "agent"]
+    return str(project.run(*given, env={"GEMINI_API_KEY": CANARY}).stdout)
 
 
 def test_it_works_with_shell_screen_and_files_and_is_replayed(
@@ -142,25 +136,26 @@ def look_at_steps(trajectory: Trajectory, attempt: Path) -> None:
     metrics = steps[0].metrics
     assert metrics is not None and metrics.extra == {"reasoning_tokens": 20}
     assert (metrics.prompt_tokens, metrics.completion_tokens) == (1000, 50)
-    calls = [(call.function_name, call.arguments) for s in steps for call in s.tool_calls or ()]
-    assert [name for name, _ in calls] == [
+    made = calls(steps)
+    assert [call.function_name for call in made] == [
         "run_shell_command",
         *DESKTOP,
         "write_file",
         "run_shell_command",
         "replace",
     ]
-    assert calls[0][1] == {"command": XTERM} and calls[2][1] == {"coordinate": [300, 300]}
-    kept = calls[4][1]["content"]  # too long for a step
+    assert made[0].arguments == {"command": XTERM}
+    assert made[2].arguments == {"coordinate": [300, 300]}
+    kept = made[4].arguments["content"]  # too long for a step
     assert isinstance(kept, dict) and (attempt / str(kept["file"])).read_text() == LONG
-    results = [result for s in steps if s.observation for result in s.observation.results]
-    assert "Exit Code: 3" in str(results[0].content)
-    assert results[0].extra is not None and results[0].extra["exit_code"] == 3
-    assert float(str(results[0].extra["seconds"])) >= 1
-    assert results[1].content is not None and not isinstance(results[1].content, str)
-    picture = results[1].content[-1].source
+    came = [result for step in steps for result in results(step)]
+    assert "Exit Code: 3" in str(came[0].content)
+    assert came[0].extra is not None and came[0].extra["exit_code"] == 3
+    assert float(str(came[0].extra["seconds"])) >= 1
+    assert came[1].content is not None and not isinstance(came[1].content, str)
+    picture = came[1].content[-1].source
     assert picture and (attempt / picture.path).read_bytes().startswith(b"\x89PNG")
-    assert "Clicked left at [300, 300]." in str(results[2].content)
+    assert "Clicked left at [300, 300]." in str(came[2].content)
 
 
 def look_at_times(trajectory: Trajectory, record: Mapping[str, object]) -> None:
@@ -204,7 +199,7 @@ def test_a_cli_that_is_stopped_leaves_what_it_had_begun(
     assert (record["outcome"], record["score"]) == ("timeout", 1.0), record
     (step,) = of_agent(load(project.attempt() / "trajectory.json"))
     assert step.reasoning_content == "Slowly." and step.metrics is not None
-    assert [call.arguments for call in step.tool_calls or ()] == [{"command": f"{COPY}; sleep 60"}]
+    assert [call.arguments for call in calls([step])] == [{"command": f"{COPY}; sleep 60"}]
 
 
 def test_turns_are_a_budget(project: Project, docker_engine: None) -> None:
@@ -237,7 +232,7 @@ class Alone:
         for path, text in harness.files(brief).items():
             (self.home / path).parent.mkdir(exist_ok=True)
             (self.home / path).write_text(text)
-        words = command(harness.package, str(npm_kit(harness.package)))
+        words = harness.package.command(str(harness.package.kit_of()))
         done = subprocess.run(
             [*words, *harness.arguments(brief)],
             input=harness.stdin(brief),
@@ -261,7 +256,7 @@ class Alone:
         return Brief(prompt, "scripted", url, CANARY, {}, chosen, home, f"{home}/task")
 
     def read(self, stdout: str) -> Closing:
-        log = Log(self.story)
+        log = GeminiCliLog(self.story)
         for line in stdout.splitlines():
             log.line("stdout", line)
         for path in sorted(self.home.glob(".gemini/tmp/*/chats/**/*.jsonl")):
@@ -367,10 +362,10 @@ def test_what_is_asked_for_is_configured(alone: Alone) -> None:
     ("knob", "said"),
     [
         ("thinking=much", "must be minimal, low, medium, high, a number of tokens, or -1"),
-        ("web=yes", "must be on or off"),
+        ("web=yes", "allowed: on, off"),
         ("attempts=0", "must be a number from 1 to 10"),
         ("attempts=11", "must be a number from 1 to 10"),
-        ("disabled_tools=a b", "must be names of tools, with commas between them"),
+        ("disabled_tools=a b", "no name of a tool; names have commas between them"),
         (
             "colour=red",
             "known: gemini_cli: coordinates, thinking, web, disabled_tools, loop_detection",
@@ -387,189 +382,6 @@ def test_knobs_have_defaults() -> None:
     (agent,) = parse_agents(("gemini_cli",), ("thinking=-1",), lambda _: GeminiCli())
     assert agent.knobs["thinking"] == "-1" and agent.knobs["web"] == "off"
     assert all(isinstance(knob, Knob) and knob.help for knob in GeminiCli.knobs.values())
-
-
-# The reader, on what the real CLI wrote.
-
-CHATS = "/home/agent/.gemini/tmp/task/chats"
-MAIN = f"{CHATS}/session-2026-11-21T19-00-b9678a27.jsonl"
-CHILD = f"{CHATS}/b9678a27-3057-4039-9cc7-2b7ff239cf89/731600ec-b461-4ffa-85ea-1f82e49639d1.jsonl"
-LINES = [
-    *(("stdout", line) for line in gemini_cli_said.STDOUT.strip().splitlines()),
-    *((MAIN, line) for line in gemini_cli_said.CHAT.strip().splitlines()),
-    *((CHILD, line) for line in gemini_cli_said.CHILD.strip().splitlines()),
-]
-
-
-def by_time(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """As they were written: a line tells its time last, if it does."""
-    stamped, last = [], ""
-    for source, line in lines:
-        said = json.loads(line)
-        calls = [call["timestamp"] for call in said.get("toolCalls", ())]
-        last = max(calls, default=said.get("timestamp") or said.get("startTime") or last)
-        stamped.append((last, source, line))
-    stamped.sort(key=lambda each: each[0])
-    return [(source, line) for _, source, line in stamped]
-
-
-def read(tmp_path: Path, lines: list[tuple[str, str]]) -> tuple[Trajectory, Closing]:
-    recorder = Recorder("gemini_cli", "1")
-    recorder.user("Do it.")
-    log = Log(Story(recorder, Kept(tmp_path / "written")))
-    for source, line in lines:
-        log.line(source, line)
-    closing = log.close(0)
-    return recorder.finish(), closing
-
-
-@pytest.mark.parametrize("order", ["live", "chats first", "chats last"])
-def test_what_it_wrote_is_a_story(tmp_path: Path, order: str) -> None:
-    """Files are read once a second: they may come after what stdout said later, or before."""
-    lines = by_time(LINES)
-    if order != "live":
-        late = order == "chats last"
-        lines.sort(key=lambda line: (line[0] == "stdout") != late)
-    trajectory, closing = read(tmp_path, lines)
-    assert check(dump(trajectory)) == []
-    one, two, three, four, five = of_agent(trajectory)
-    assert len(trajectory.steps) == 6
-    assert one.timestamp == "2026-11-21T19:00:46.282Z"
-    assert one.reasoning_content == "**Look**\nI look." and two.message == "Now I write."
-    assert two.metrics and (two.metrics.prompt_tokens, two.metrics.completion_tokens) == (1100, 60)
-    assert [call.function_name for call in three.tool_calls or ()] == [
-        "replace",
-        "replace",
-        "read_file",
-    ]
-    assert one.observation and two.observation and three.observation and four.observation
-    noted = one.observation.results[0].extra or {}
-    assert noted["exit_code"] == 3 and noted["ended"] == "2026-11-21T19:00:46.317Z"
-    assert order == "chats first" or noted["seconds"] == 0.039
-    exact, loose, failed = (result.extra or {} for result in three.observation.results)
-    assert "new_content" not in exact and "is_error" not in exact
-    assert loose["new_content"] == "one\n    2\n    three\n" and failed["is_error"] is True
-    assert "Path not in workspace" in str(three.observation.results[2].content)
-    (child,) = trajectory.subagent_trajectories or ()
-    refs = [
-        ref for result in four.observation.results for ref in result.subagent_trajectory_ref or ()
-    ]
-    assert [ref.trajectory_id for ref in refs] == [child.trajectory_id] == [Path(CHILD).stem]
-    assert child.agent.name == ("subagent" if order == "chats first" else "codebase_investigator")
-    assert [step.source for step in child.steps] == ["user", "agent", "agent"]
-    assert "<objective>\nLook into it" in str(child.steps[0].message)
-    assert child.steps[1].reasoning_content == "Hm."
-    assert [call.function_name for call in child.steps[2].tool_calls or ()] == ["complete_task"]
-    assert five.message == "Done."
-    assert closing == Closing(
-        usage=Tokens(prompt=2800, cached=400, output=180, reasoning=25),
-        session="b9678a27-3057-4039-9cc7-2b7ff239cf89",
-    )
-
-
-ODD = [
-    "",
-    "no JSON",
-    "[]",
-    "7",
-    "null",
-    '{"type": "gemini"}',
-    '{"type": "gemini", "id": 7}',
-    '{"type": "gemini", "id": "a", "content": 7, "thoughts": {"a": 1}, "tokens": [1], "model": 1}',
-    '{"type": "gemini", "id": "b", "toolCalls": [1, {"id": 1}, {"id": "c", "args": 1, "result": 5,'
-    ' "status": "success", "timestamp": "soon"}, {"id": "d", "result": [{"functionResponse": 1},'
-    ' {"inlineData": {"data": "!", "mimeType": "image/bmp"}}], "status": "error"}]}',
-    '{"type": "gemini", "id": "e", "timestamp": "2026-13-45", "tokens":{"input":-5,"tool":1.5}}',
-    '{"type": "gemini", "id": "f", "timestamp": "2026-11-21T19:00:48", "thoughts": [[], 1, {}]}',
-    '{"type": "user", "id": "g", "content": [{"functionResponse": {"id": "h", "response": [1]}}]}',
-    '{"type": "tool_use", "tool_id": 5}',
-    '{"type": "tool_use", "tool_id": "i", "tool_name": [], "parameters": "x", "timestamp": 9}',
-    '{"type": "result", "status": "error", "error": "bad", "stats": {"total_tokens": "9"}}',
-    '{"type": "error", "message": ["x"], "severity": "error"}',
-    '{"$set": {"messages": [{"id": [], "content": "<state_snapshot>"}, 1]}}',
-    '{"a": ' * 5000,
-    '{"type": "gemini", "id": "j", "content": "\\ud800", "timestamp": "2026-11-21T19:00:48.026Z"}',
-]
-
-
-def test_odd_lines_are_passed_over(tmp_path: Path) -> None:
-    for source in ("stdout", MAIN, CHILD, "stderr", "/elsewhere"):
-        trajectory, _ = read(tmp_path, [(source, line) for line in ODD])
-        assert check(dump(trajectory)) == []
-    mixed = [each for line in by_time(LINES) for each in (line, *((line[0], odd) for odd in ODD))]
-    trajectory, closing = read(tmp_path, mixed)
-    assert check(dump(trajectory)) == [] and closing.session
-    assert {"Now I write.", "Done."} <= {str(step.message) for step in trajectory.steps}
-
-
-def test_a_log_that_stops_anywhere_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    whole = by_time(LINES)
-    for cut in range(0, sum(len(line) for _, line in whole), 1000):
-        left, lines = cut, []
-        for source, line in whole:
-            lines.append((source, line[:left]))
-            left -= len(line)
-            if left <= 0:
-                break
-        trajectory, _ = read(tmp_path, lines)
-        assert check(dump(trajectory)) == []
-
-
-def test_a_call_that_had_begun_is_told_without_its_result(tmp_path: Path) -> None:
-    lines = by_time(LINES)
-    at = next(n for n, (_, line) in enumerate(lines) if "sleep 1.5" in line)
-    trajectory, _ = read(tmp_path, lines[: at + 2])
-    last = of_agent(trajectory)[-1]
-    assert [call.arguments.get("command") for call in last.tool_calls or ()] == [
-        None,
-        "sleep 1.5; echo two",
-    ]
-    assert last.message == "Now I write." and last.observation is None
-
-
-def hundred_megabytes() -> Iterator[str]:
-    """A turn a screenshot, each told twice and kept once more, as the CLI does."""
-    shot = "iVBORw0KGgo" + "A" * 100_001
-    done = {"status": "success", "timestamp": "2026-11-21T19:00:48.026Z"}
-    for n in range(499):
-        when = f"2026-11-21T19:{n // 60:02}:{n % 60:02}.000Z"
-        turn = {"id": f"t{n}", "type": "gemini", "timestamp": when, "content": f"turn {n}"}
-        yield json.dumps(turn)
-        parts = [
-            {"functionResponse": {"id": f"c{n}", "response": {"output": "shown"}}},
-            {"inlineData": {"mimeType": "image/png", "data": shot + "AAA"}},
-        ]
-        call = {"id": f"c{n}", "name": "shot", "args": {}, "result": parts, **done}
-        yield json.dumps({**turn, "toolCalls": [call]})
-        yield json.dumps({"id": f"u{n}", "type": "user", "timestamp": when, "content": parts})
-        yield json.dumps({"$set": {"lastUpdated": when, "filler": "x" * 10_000}})
-
-
-def test_a_log_of_100_megabytes_is_read_in_bounded_time(tmp_path: Path) -> None:
-    recorder = Recorder("gemini_cli", "1")
-    log = Log(Story(recorder, Kept(tmp_path / "written")))
-    began, size = time.monotonic(), 0
-    for line in hundred_megabytes():
-        log.line(MAIN, line)
-        size += len(line)
-    assert size > 100_000_000 and time.monotonic() - began < 30
-    assert len(of_agent(recorder.finish())) == 499
-
-
-def test_a_history_that_was_summed_up_is_told_once(tmp_path: Path) -> None:
-    snapshot = {"id": "s", "type": "user", "content": [{"text": "<state_snapshot>\nAll well."}]}
-    line = json.dumps({"$set": {"messages": [snapshot]}})
-    trajectory, _ = read(tmp_path, [(MAIN, line), (MAIN, line)])
-    (step,) = trajectory.steps[1:]
-    assert step.source == "system" and step.extra == {"compacted": True}
-
-
-def test_what_the_model_would_not_do_is_refused(tmp_path: Path) -> None:
-    said = "The model response was blocked due to safety settings."
-    error = {"type": "error", "severity": "error", "message": said}
-    result = {"type": "result", "status": "error", "stats": {}}
-    _, closing = read(tmp_path, [("stdout", json.dumps(error)), ("stdout", json.dumps(result))])
-    assert closing.refused and closing.failed == said
 
 
 # Replay of what docker's test does not do.

@@ -18,42 +18,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pytest_ale.harnesses.claude_code import ClaudeCode
+from pytest_ale.harnesses.codex import Codex
+from pytest_ale.harnesses.gemini_cli import GeminiCli
 
 from pytest_ale import kits, npm
-from pytest_ale.npm import NODE, Package, command, manifest, npm_kit, resolve
+from pytest_ale.npm import NODE, Package
 from pytest_ale.providers.docker import DockerProvider
 from pytest_ale.sandbox import HarnessFault, Sandbox, SandboxSpec
 from pytest_ale.testing import Call, Expect, Say, ScriptedModel
 
-CODEX = Package(
-    kit="codex",
-    name="@openai/codex",
-    version="0.169.0",
-    # The package's own bin is a script for Node that starts this, and adds nothing we need.
-    program="node_modules/@openai/codex-linux-{cpu}/vendor/{machine}-unknown-linux-musl/bin/codex",
-)
-CLAUDE = Package(
-    kit="claude_code",
-    name="@anthropic-ai/claude-code",
-    version="2.1.330",
-    # Its install script would copy this over a placeholder.
-    program="node_modules/@anthropic-ai/claude-code-linux-{cpu}/claude",
-)
-GEMINI = Package(
-    kit="gemini_cli",
-    name="@google/gemini-cli",
-    version="0.61.0",
-    program="node_modules/@google/gemini-cli/bundle/gemini.js",
-    node=True,
-)
+CODEX, CLAUDE, GEMINI = Codex.package, ClaudeCode.package, GeminiCli.package
 CLIS = (CODEX, CLAUDE, GEMINI)
 # 26 kB, and nothing else is needed for it.
 SMALL = Package("ms", "ms", "2.1.3", "node_modules/ms/index.js")
 
 PACKER = """
 import sys
-from pytest_ale.npm import Package, npm_kit
-print(npm_kit(Package("ms", "ms", "2.1.3", "node_modules/ms/index.js")))
+from pytest_ale.npm import Package
+print(Package("ms", "ms", "2.1.3", "node_modules/ms/index.js").kit_of())
 """
 
 
@@ -94,21 +77,21 @@ def installs(log: Path) -> int:
 
 @pytest.mark.parametrize("package", CLIS, ids=lambda package: package.kit)
 def test_a_kit_says_what_is_in_it(package: Package) -> None:
-    kit = npm_kit(package, machine="x86_64")
+    kit = package.kit_of(machine="x86_64")
     node = f"-node{NODE}" if package.node else ""
     assert kit.name == f"{package.kit}-{package.version}{node}-linux-x86_64"
-    about = manifest(kit)
+    about = json.loads((kit / "kit.json").read_text())
     lock = (kit / "package-lock.json").read_bytes()
     assert about["lock"] == hashlib.sha256(lock).hexdigest()
     assert (about["package"], about["version"]) == (package.name, package.version)
     assert about["node"] == (NODE if package.node else None)
-    assert [package.name, package.version] in about["installed"]  # type: ignore[operator]
+    assert [package.name, package.version] in about["installed"]
     assert b"resolved" not in lock
 
 
 @pytest.mark.parametrize("package", CLIS, ids=lambda package: package.kit)
 def test_a_kit_is_plain_files_that_all_can_read_and_nobody_else_s(package: Package) -> None:
-    kit = npm_kit(package, machine="x86_64")
+    kit = package.kit_of(machine="x86_64")
     kinds = {stat.S_IFMT(path.lstat().st_mode) for path in kit.rglob("*")}
     assert kinds == {stat.S_IFREG, stat.S_IFDIR}
     assert all(path.stat().st_mode & 0o444 == 0o444 for path in kit.rglob("*"))
@@ -117,7 +100,7 @@ def test_a_kit_is_plain_files_that_all_can_read_and_nobody_else_s(package: Packa
 
 
 def test_kits_share_one_node() -> None:
-    kit = npm_kit(GEMINI, machine="x86_64")
+    kit = GEMINI.kit_of(machine="x86_64")
     alone = kit.with_name(f"node-{NODE}-linux-x86_64")
     assert (kit / "node/bin/node").samefile(alone / "node/bin/node")
     assert (kit / "node/LICENSE").is_file()
@@ -125,7 +108,7 @@ def test_kits_share_one_node() -> None:
 
 def test_a_kit_for_another_machine_has_its_programs(empty: Path) -> None:
     # The smallest that has one for each: 100 MB and Node.
-    kit = npm_kit(GEMINI, machine="arm64")
+    kit = GEMINI.kit_of(machine="arm64")
     assert kit.name.endswith("-linux-aarch64")
     node = (kit / "node/bin/node").read_bytes()[:20]
     assert (node[:4], node[18]) == (b"\x7fELF", 183)  # EM_AARCH64
@@ -133,11 +116,11 @@ def test_a_kit_for_another_machine_has_its_programs(empty: Path) -> None:
 
 
 def test_commands_are_paths_below_where_the_kit_is_seen() -> None:
-    assert command(CODEX, "/opt/ale/it", "aarch64") == [
+    assert CODEX.command("/opt/ale/it", "aarch64") == [
         "/opt/ale/it/node_modules/@openai/codex-linux-arm64/vendor/"
         "aarch64-unknown-linux-musl/bin/codex"
     ]
-    assert command(GEMINI, "/k", "amd64") == ["/k/node/bin/node", f"/k/{GEMINI.program}"]
+    assert GEMINI.command("/k", "amd64") == ["/k/node/bin/node", f"/k/{GEMINI.program}"]
 
 
 def test_install_scripts_do_not_run(
@@ -145,7 +128,7 @@ def test_install_scripts_do_not_run(
 ) -> None:
     # The user's settings are for it; esbuild's script would put its program in place of this one.
     monkeypatch.setenv("npm_config_ignore_scripts", "false")
-    kit = npm_kit(Package("esbuild", "esbuild", "0.25.0", "node_modules/esbuild/bin/esbuild"))
+    kit = Package("esbuild", "esbuild", "0.25.0", "node_modules/esbuild/bin/esbuild").kit_of()
     assert (kit / "node_modules/esbuild/bin/esbuild").read_bytes().startswith(b"#!/usr/bin/env")
 
 
@@ -163,8 +146,8 @@ def test_settings_that_would_spoil_a_kit_do_not(
         "omit_lockfile_registry_resolved": "false",
     }.items():
         monkeypatch.setenv(f"npm_config_{name}", value)
-    kit = npm_kit(SMALL)
-    assert manifest(kit)["installed"] == [["ms", "2.1.3"]]
+    kit = SMALL.kit_of()
+    assert json.loads((kit / "kit.json").read_text())["installed"] == [["ms", "2.1.3"]]
     assert b"resolved" not in (kit / "package-lock.json").read_bytes()
     assert (kit / "node_modules/ms").is_dir() and not (kit / "node_modules/ms").is_symlink()
 
@@ -177,36 +160,36 @@ def test_a_tag_is_resolved_to_a_version() -> None:
         ["npm", "view", CLAUDE.name, "dist-tags", "--json"], capture_output=True, check=True
     )
     tags = json.loads(said.stdout)
-    assert resolve(CLAUDE) == tags.pop("latest")
+    assert CLAUDE.resolve() == tags.pop("latest")
     for tag, version in tags.items():
-        assert resolve(CLAUDE, tag) == version
-    assert resolve(CLAUDE, "2.1.329") == "2.1.329"
+        assert CLAUDE.resolve(tag) == version
+    assert CLAUDE.resolve("2.1.329") == "2.1.329"
 
 
 def test_a_version_that_is_not_there_is_refused_with_the_latest(empty: Path) -> None:
-    latest = resolve(SMALL)
+    latest = SMALL.resolve()
     with pytest.raises(HarnessFault, match=rf"^ms 9\.9\.9: npm has no.*; the latest is {latest}$"):
-        npm_kit(SMALL, "9.9.9")
+        SMALL.kit_of("9.9.9")
     with pytest.raises(HarnessFault, match=r"^ms newest: npm has no such version"):
-        resolve(SMALL, "newest")
+        SMALL.resolve("newest")
     assert left(empty) == []
 
 
 @pytest.mark.parametrize("version", ["latest", "../../2.1.3", "2.1.3/..", "1", "^2.1.3", "-g"])
 def test_what_is_not_a_version_is_not_packed(version: str, empty: Path) -> None:
     with pytest.raises(HarnessFault, match=r"not a version; one is written like 2\.1\.3"):
-        npm_kit(SMALL, version)
+        SMALL.kit_of(version)
     assert not empty.exists()
 
 
 def test_a_package_that_is_not_there_is_named(empty: Path) -> None:
     with pytest.raises(HarnessFault, match=r"(?s)none could not be fetched: E404.*registry"):
-        resolve(Package("none", "@openai/no-such-package-at-all", "1.0.0", "x"))
+        Package("none", "@openai/no-such-package-at-all", "1.0.0", "x").resolve()
 
 
 def test_another_kind_of_machine_is_refused() -> None:
     with pytest.raises(HarnessFault, match="'sparc64': one of x86_64"):
-        npm_kit(SMALL, machine="sparc64")
+        SMALL.kit_of(machine="sparc64")
 
 
 # Faults.
@@ -217,16 +200,16 @@ def test_without_npm_it_says_what_to_install_and_what_to_do_else(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(HarnessFault, match=rf"Debian's package is npm.*once.*copy {empty}"):
-        npm_kit(SMALL)
+        SMALL.kit_of()
     assert left(empty) == []
 
 
 def test_a_kit_that_is_there_needs_neither_npm_nor_a_network(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kit = npm_kit(SMALL)
+    kit = SMALL.kit_of()
     monkeypatch.setenv("PATH", "/nowhere")
-    assert npm_kit(SMALL) == kit
+    assert SMALL.kit_of() == kit
 
 
 def test_a_registry_that_is_down_is_said_soon_and_once(
@@ -238,11 +221,11 @@ def test_a_registry_that_is_down_is_said_soon_and_once(
         monkeypatch.setenv("npm_config_registry", address)
         start = time.monotonic()
         with pytest.raises(HarnessFault, match=rf"(?s)^ms could.*ECONN.*{address}.*npm config"):
-            npm_kit(SMALL)
+            SMALL.kit_of()
         assert time.monotonic() - start < 10
     asked = spied.read_text()
     with pytest.raises(HarnessFault, match=r"^ms-2\.1\.3-linux-\w+ failed before in this run: ms"):
-        npm_kit(SMALL)
+        SMALL.kit_of()
     assert spied.read_text() == asked
     assert left(empty) == []
 
@@ -264,7 +247,7 @@ def test_a_registry_that_says_nothing_is_not_waited_for(
         monkeypatch.setenv("npm_config_registry", address)
         start = time.monotonic()
         with pytest.raises(HarnessFault, match=r"(?s)^ms could not be fetched.*timeout"):
-            npm_kit(SMALL)
+            SMALL.kit_of()
         assert time.monotonic() - start < 10
 
 
@@ -275,14 +258,14 @@ def test_npm_itself_is_not_waited_for_without_end(
     with mute() as address:
         monkeypatch.setenv("npm_config_registry", address)
         with pytest.raises(HarnessFault, match=r"npm view did not end in 1 s"):
-            npm_kit(SMALL)
+            SMALL.kit_of()
     assert left(empty) == []
 
 
 def test_a_package_without_the_program_is_no_kit(empty: Path) -> None:
     changed = Package("ms", "ms", "2.1.3", "node_modules/ms-linux-{cpu}/ms")
     with pytest.raises(HarnessFault, match=r"left no ms for linux-x86_64.*npm@11"):
-        npm_kit(changed, machine="x86_64")
+        changed.kit_of(machine="x86_64")
     assert left(empty) == []
 
 
@@ -292,7 +275,7 @@ def test_a_cache_that_cannot_be_made_is_an_agents_fault(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(HarnessFault, match=r"Not a directory.*XDG_CACHE_HOME"):
-        npm_kit(SMALL)
+        SMALL.kit_of()
 
 
 # Many at once.
@@ -304,7 +287,7 @@ def test_processes_at_once_fetch_once(empty: Path, spied: Path) -> None:
         for _ in range(3)
     ]
     said = {packer.communicate(timeout=60)[0].strip() for packer in packers}
-    assert said == {str(npm_kit(SMALL))}
+    assert said == {str(SMALL.kit_of())}
     assert installs(spied) == 1
 
 
@@ -316,7 +299,7 @@ def test_threads_at_once_fail_once(
 
     def one() -> None:
         with pytest.raises(HarnessFault) as caught:
-            npm_kit(SMALL)
+            SMALL.kit_of()
         faults.append(str(caught.value))
 
     threads = [threading.Thread(target=one) for _ in range(3)]
@@ -339,7 +322,7 @@ def test_npm_whose_packer_was_killed_does_not_write_into_the_next_ones_kit(
             time.sleep(0.01)
         packer.kill()
     orphan_since = time.monotonic()
-    kit = npm_kit(SMALL)
+    kit = SMALL.kit_of()
     # npm goes on, and still has the lock: only then it was the next one's turn.
     assert time.monotonic() - orphan_since > 1.5
     assert installs(spied) == 2
@@ -368,13 +351,13 @@ def make(docker_engine: None) -> Iterator[Make]:
 
 
 def test_all_run_as_another_user_from_a_folder_that_cannot_be_written(make: Make) -> None:
-    packed = {package: npm_kit(package) for package in CLIS}
+    packed = {package: package.kit_of() for package in CLIS}
     box = make(kits=tuple(packed.values()))
     assert box.exec("which npm node; id -u; ls /sys/class/net").stdout.split() == ["1000", "lo"]
     for package, kit in packed.items():
         inside = f"/opt/ale/{kit.name}"
         assert "Read-only" in box.exec(["touch", f"{inside}/x"]).stderr
-        done = box.exec([*command(package, inside), "--version"], timeout=30, check=True)
+        done = box.exec([*package.command(inside), "--version"], timeout=30, check=True)
         assert package.version in done.stdout, done
 
 
@@ -399,7 +382,7 @@ stream_max_retries = 0
 
 
 def test_codex_works_for_a_model_from_where_there_is_no_network(make: Make, tmp_path: Path) -> None:
-    kit = npm_kit(CODEX)
+    kit = CODEX.kit_of()
     script = [
         Call("shell", {"command": "command -v rg; echo so > $HOME/made"}),
         # Of the kit's programs, one that Codex looks for beside itself.
@@ -412,7 +395,7 @@ def test_codex_works_for_a_model_from_where_there_is_no_network(make: Make, tmp_
         box.write(f"{box.home}/.codex/config.toml", CONFIG)
         words = ["exec", "--json", "--skip-git-repo-check", "Make it."]
         done = box.exec(
-            [*command(CODEX, f"/opt/ale/{kit.name}"), *words], env={"KEY": "any"}, timeout=60
+            [*CODEX.command(f"/opt/ale/{kit.name}"), *words], env={"KEY": "any"}, timeout=60
         )
         assert done.returncode == 0, done
         assert "It is done." in done.stdout

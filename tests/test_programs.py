@@ -23,6 +23,7 @@ from pytest_ale.testing import Call, Refuse, Say, Script, ScriptedModel, Usage, 
 from pytest_ale.trajectory import check, load
 
 from .conftest import Project
+from .odd import laid
 
 CANARY = "sk-canary-0123456789abcdef"
 OTHER = "sk-other-0123456789abcdefgh"
@@ -61,7 +62,7 @@ def noise():
         stream.write("the last line" + chr(10))
 
 def child():
-    subprocess.Popen(["sleep", "987654"], start_new_session=True)
+    print("say", subprocess.Popen(["sleep", "987654"], start_new_session=True).pid)
 
 def tell():
     print("say", os.environ["MODEL_KEY"])
@@ -89,56 +90,10 @@ for deed in sys.argv[1].split("+"):
     deeds[deed]()
 """
 
-HARNESS = """
-import json
-from pathlib import Path
-from pytest_ale.harness import Knob
-from pytest_ale.program import Closing, Program
-
-class Here:
-    version, by = "1.0", "hand"
-    def resolve(self, asked): return self.version
-    def is_here(self, version): return True
-    def kit_of(self, version): return Path(__file__).parent / "odd-kit"
-    def command(self, kit): return ["/usr/bin/python3", "-I", f"{kit}/odd.py"]
-
-class Reader:
-    def __init__(self, story): self.story, self.failed, self.refused = story, "", False
-    def line(self, source, text):
-        word, _, rest = text.partition(" ")
-        if word == "say": self.story.turn(text=rest)
-        if word in ("failed", "refused"): self.failed, self.refused = rest, word == "refused"
-    def close(self, status): return Closing(failed=self.failed, refused=self.refused)
-
-class Odd(Program):
-    name, about, api, package = "odd", "does what it is told", "openai", Here()
-    own = {"deed": Knob("what it does, with + between")}
-    def arguments(self, brief): return [brief.knobs["deed"]]
-    def environment(self, brief): return {"MODEL_URL": brief.base_url, "MODEL_KEY": brief.key}
-    def reader(self, story): return Reader(story)
-    def again(self, call, sandbox, folder): return False
-
-class Direct(Odd):
-    name, api, keys = "direct", "", ("ODD_ACCOUNT",)
-
-class Far(Direct):
-    name, hosts = "far", ("api.example.org",)
-
-def pytest_ale_harnesses(register):
-    register("far", Far)
-    register("odd", Odd)
-    register("direct", Direct)
-"""
-
 
 @pytest.fixture
 def odd(project: Project) -> Project:
-    kit = project.path / "odd-kit"
-    kit.mkdir()
-    (kit / "odd.py").write_text(PROGRAM)
-    (project.path / "conftest.py").write_text(HARNESS)
-    project.task("copy")
-    return project
+    return laid(project, PROGRAM)
 
 
 @pytest.fixture
@@ -232,16 +187,17 @@ def test_what_it_leaves_running_is_dead_before_it_is_graded(
 ) -> None:
     record = run(odd, "ask+child+done", model.url)
     assert ending(record) == ("scored", 1.0)
+    assert str(load(odd.attempt() / "trajectory.json").steps[-1].message).isdigit()  # it began
     assert b"987654" not in subprocess.check_output(["ps", "-eo", "args"])
 
 
-def test_the_real_key_is_nowhere(odd: Project, model: ScriptedModel) -> None:
-    record = run(odd, "ask+done+tell", model.url)
+def test_the_real_key_is_nowhere_but_with_the_model_s_server(odd: Project) -> None:
+    with ScriptedModel(Script([Say("Hello to you.")]), keys=[CANARY]) as model:
+        record = run(odd, "ask+done+tell", model.url)
     assert ending(record) == ("scored", 1.0)
     assert "MODEL_KEY" in (odd.attempt() / "output/told.txt").read_text()
     for name in ("agent/stdout.log", "trajectory.json"):
         assert "[model key]" in (odd.attempt() / name).read_text()  # the attempt's own, used up
-    assert model.requests[0].key  # which is what the model's server was sent
     kept = [path for path in odd.runs[-1].rglob("*") if path.is_file()]
     assert len(kept) > 10
     assert not [path for path in kept if CANARY.encode() in path.read_bytes()]
@@ -278,6 +234,7 @@ def test_a_version_is_looked_up_once_and_recorded(odd: Project, model: ScriptedM
     odd.run(*words, f"--ale-base-url={model.url}", env={"OPENAI_API_KEY": CANARY})
     (record,) = odd.results
     assert (record["agent"], record["agent_version"]) == ("odd@latest", "1.0")
+    assert (odd.path / "asked").read_text() == "latest"
 
 
 def test_a_missing_key_is_said_before_anything_is_leased(odd: Project) -> None:

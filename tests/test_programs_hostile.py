@@ -23,6 +23,7 @@ from pytest_ale.trajectory import load
 from .conftest import Project
 from .gatewaying import Agent as Inside
 from .gatewaying import Open, StandIn, agent, control, gateway, standin, until
+from .odd import laid
 
 __all__ = ["agent", "control", "gateway", "standin"]  # fixtures
 
@@ -71,48 +72,10 @@ globals()[sys.argv[1]]()
 time.sleep(1.5)
 """
 
-HARNESS = """
-from pathlib import Path
-from pytest_ale.harness import Knob
-from pytest_ale.program import Closing, Program
-
-class Here:
-    version, by = "1.0", "hand"
-    def resolve(self, asked): return self.version
-    def is_here(self, version): return True
-    def kit_of(self, version): return Path(__file__).parent / "odd-kit"
-    def command(self, kit): return ["/usr/bin/python3", "-I", f"{kit}/odd.py"]
-
-class Reader:
-    def __init__(self, story): self.story = story
-    def line(self, source, text):
-        word, _, rest = text.partition(" ")
-        if word == "say": self.story.turn(text=rest)
-        if word == "boom": raise ValueError("a line that its reader does not expect")
-    def close(self, status): return Closing()
-
-class Odd(Program):
-    name, about, api, package = "odd", "does what it is told", "openai", Here()
-    own = {"deed": Knob("what it does")}
-    followed = (".odd/*.jsonl",)
-    def arguments(self, brief): return [brief.knobs["deed"]]
-    def environment(self, brief): return {"MODEL_URL": brief.base_url, "MODEL_KEY": brief.key}
-    def reader(self, story): return Reader(story)
-    def again(self, call, sandbox, folder): return False
-
-def pytest_ale_harnesses(register):
-    register("odd", Odd)
-"""
-
 
 @pytest.fixture
 def odd(project: Project) -> Project:
-    kit = project.path / "odd-kit"
-    kit.mkdir()
-    (kit / "odd.py").write_text(PROGRAM)
-    (project.path / "conftest.py").write_text(HARNESS)
-    project.task("copy")
-    return project
+    return laid(project, PROGRAM)
 
 
 def said(project: Project, deed: str) -> list[object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ale.again import whole
 from pytest_ale.gateway import Tally, Usage
 from pytest_ale.gateway.scrub import Scrub
 from pytest_ale.kept import Kept
@@ -17,6 +18,7 @@ from pytest_ale.recorder import Recorder
 from pytest_ale.secrets import cleanse, secrets
 from pytest_ale.spending import metrics, spending
 from pytest_ale.story import Story
+from pytest_ale.told import COUNT, count, items, moment, objects, parsed, seconds, sub, took, word
 from pytest_ale.trajectory import Metrics, Trajectory, check, dump
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
@@ -78,6 +80,16 @@ def test_a_call_without_a_turn_is_one_and_an_id_is_told_once(
     assert (unknown.source, unknown.message) == ("system", "what is this?")
 
 
+def test_a_long_argument_is_a_file_however_few_characters_it_has(
+    story: Story, recorder: Recorder, tmp_path: Path
+) -> None:
+    text = "写" * 45_000  # 135 kB: a step would cut it
+    story.call("1", "write", {"text": text, "few": "字"})
+    calls = told(recorder).steps[1].tool_calls
+    assert calls and calls[0].arguments["few"] == "字"
+    assert whole(calls[0], tmp_path).arguments["text"] == text
+
+
 def test_a_picture_is_a_file_and_what_is_none_is_words(
     story: Story, recorder: Recorder, tmp_path: Path
 ) -> None:
@@ -106,6 +118,30 @@ def test_a_subagent_has_a_story_of_its_own(story: Story, recorder: Recorder) -> 
     assert observation
     refs = [ref for result in observation.results for ref in result.subagent_trajectory_ref or ()]
     assert [ref.trajectory_id for ref in refs] == ["child"]
+
+
+# What stands in JSON.
+
+
+def test_what_is_not_as_it_should_be_is_as_if_it_were_not_there() -> None:
+    value = parsed('{"a": {"b": 1}, "l": [1, {"x": 2}, []], "w": "x", "n": 2, "t": true}')
+    assert [parsed(text) for text in ("[1]", "{", "", "[" * 100_000)] == [{}] * 4
+    assert [sub(value, name) for name in ("a", "l", "no")] == [{"b": 1}, {}, {}]
+    assert items(value, "l") == [1, {"x": 2}, []] and items(value, "w") == []
+    assert objects(value["l"]) == [{"x": 2}] and objects("l") == []
+    assert [word(value, name) for name in ("w", "n", "no")] == ["x", "", ""]
+    assert count(value, "n", "t", "w", "no") == 2
+    assert count({"n": -1, "much": 10**30}, "n", "much") == COUNT
+
+
+def test_a_time_without_a_zone_is_in_utc_and_what_is_none_is_not_known() -> None:
+    assert seconds("1970-01-01T00:01:00") == seconds("1970-01-01T02:01:00+02:00") == 60
+    assert [seconds(when) for when in ("yesterday", "", None)] == [0.0] * 3
+    told = [moment({"timestamp": when}) for when in ("2026-01-01T00:00:00Z", "soon", 7)]
+    assert told == ["2026-01-01T00:00:00Z", None, None]
+    assert took("2026-01-01T00:00:00Z", "2026-01-01T00:00:01.5") == 1.5
+    assert took("2026-01-01T00:00:01Z", "2026-01-01T00:00:00Z") == 0.0
+    assert took(None, "2026-01-01T00:00:00Z") is None
 
 
 # Logs.

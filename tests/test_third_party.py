@@ -178,7 +178,7 @@ def test_the_wheel_alone_is_enough(place: Place, wheels: dict[str, Path]) -> Non
     assert where.startswith(str(place.bin.parent))
     agents = place.run("ale", "agents").stdout
     names = [line.split()[0] for line in agents.splitlines() if not line.startswith(" ")]
-    assert names[-5:] == ["human", "nop", "oracle", "replay", "script"]
+    assert names[-6:] == ["human", "nop", "oracle", "replay", "script", "sim"]
     assert "\nlocal: mode " in place.run("ale", "doctor").stdout
     assert place.run("ale", "new", "legal/mine").returncode == 0
     (place.folder / "agent.sh").write_text("cp inputs/orders.csv output/total.csv\n")
@@ -208,9 +208,9 @@ def test_a_package_brings_provider_harness_and_tasks(place: Place, wheels: dict[
         "--ale-knob speed=...  how fast it is (default 'high')" in place.run("ale", "agents").stdout
     )
     unknown = place.run(*words, "--ale-provider=nobody")
-    assert "unknown provider 'nobody'; known: acme, docker, local\n" in unknown.stderr
+    assert "unknown provider 'nobody'; known: acme, docker, local, sim\n" in unknown.stderr
     for path in place.bin.parent.glob("lib/*/site-packages/acme_ale*"):
         shutil.rmtree(path)  # what is installed no more: its sandboxes are nobody else's to make
     gone = place.run("ale", "regrade", str(folder))
     assert gone.returncode == 6
-    assert "no grade: unknown provider 'acme'; known: docker, local\n" in gone.stdout
+    assert "no grade: unknown provider 'acme'; known: docker, local, sim\n" in gone.stdout

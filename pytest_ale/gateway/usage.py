@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 from pytest_ale.gateway.apis import Api
+from pytest_ale.told import count, sub
 
 __all__ = ["Meter", "Usage", "unanswered"]
 
 HELD_BYTES = 32 << 20  # of an event, or of an answer in one piece
-COUNT = 10**9  # tokens that one answer can have
 HAS_USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 # What JSON begins and ends with, or the end of OpenAI's streams; reading all would cost too much.
 WHOLE = re.compile(rb"\s*(?:\{.*\}|\[.*\])?\s*", re.DOTALL)
@@ -147,39 +147,30 @@ def _counted(api: Api, seen: Mapping[str, object]) -> Usage:
 def _openai(seen: Mapping[str, object]) -> Usage:
     """Responses say input and output, Chat Completions prompt and completion."""
     asked, said = ("prompt", "completion") if "prompt_tokens" in seen else ("input", "output")
-    prompt, output = _int(seen, f"{asked}_tokens"), _int(seen, f"{said}_tokens")
-    read, made = _dict(seen, f"{asked}_tokens_details"), _dict(seen, f"{said}_tokens_details")
-    reasoning = _int(made, "reasoning_tokens")
-    if _int(seen, "total_tokens") == prompt + output + reasoning:
+    prompt, output = count(seen, f"{asked}_tokens"), count(seen, f"{said}_tokens")
+    read, made = sub(seen, f"{asked}_tokens_details"), sub(seen, f"{said}_tokens_details")
+    reasoning = count(made, "reasoning_tokens")
+    if count(seen, "total_tokens") == prompt + output + reasoning:
         output += reasoning  # some servers (xAI's) do not count it as output
-    cached = _int(read, "cached_tokens") or _int(seen, "prompt_cache_hit_tokens")  # DeepSeek's
-    return Usage(prompt, cached, _int(read, "cache_write_tokens"), output, reasoning)
+    cached = count(read, "cached_tokens") or count(seen, "prompt_cache_hit_tokens")  # DeepSeek's
+    return Usage(prompt, cached, count(read, "cache_write_tokens"), output, reasoning)
 
 
 def _anthropic(seen: Mapping[str, object]) -> Usage:
     """What was cached, and written to a cache, is not in its input."""
-    cached, write = _int(seen, "cache_read_input_tokens"), _int(seen, "cache_creation_input_tokens")
-    prompt = _int(seen, "input_tokens") + cached + write
-    reasoning = _int(_dict(seen, "output_tokens_details"), "thinking_tokens")
-    return Usage(prompt, cached, write, _int(seen, "output_tokens"), reasoning)
+    cached, written = "cache_read_input_tokens", "cache_creation_input_tokens"
+    prompt = count(seen, "input_tokens", cached, written)
+    reasoning = count(sub(seen, "output_tokens_details"), "thinking_tokens")
+    output = count(seen, "output_tokens")
+    return Usage(prompt, count(seen, cached), count(seen, written), output, reasoning)
 
 
 def _gemini(seen: Mapping[str, object]) -> Usage:
     """Its thoughts are not in its candidates, nor is what its own tools read in the prompt."""
-    prompt = _int(seen, "promptTokenCount") + _int(seen, "toolUsePromptTokenCount")
-    thoughts = _int(seen, "thoughtsTokenCount")
-    output = _int(seen, "candidatesTokenCount") + thoughts
-    return Usage(prompt, _int(seen, "cachedContentTokenCount"), 0, output, thoughts)
-
-
-def _int(seen: Mapping[str, object], name: str) -> int:
-    value = seen.get(name)
-    return min(value, COUNT) if type(value) is int and value > 0 else 0
-
-
-def _dict(seen: Mapping[str, object], name: str) -> Mapping[str, object]:
-    value = seen.get(name)
-    return value if isinstance(value, dict) else {}
+    prompt = count(seen, "promptTokenCount", "toolUsePromptTokenCount")
+    output = count(seen, "candidatesTokenCount", "thoughtsTokenCount")
+    thoughts = count(seen, "thoughtsTokenCount")
+    return Usage(prompt, count(seen, "cachedContentTokenCount"), 0, output, thoughts)
 
 
 class _decoder:

@@ -47,23 +47,27 @@ or its first field alone:
 The words are turn, say, think, call, usage, expect, refuse, cut, slow, wrong_json and hang.
 """
 
-from pytest_ale.testing.model import ScriptedModel, ScriptFailed
-from pytest_ale.testing.script import (
-    Call,
-    Cut,
-    Expect,
-    Hang,
-    Refuse,
-    Say,
-    Script,
-    ScriptError,
-    Slow,
-    Think,
-    Turn,
-    Usage,
-    WrongJson,
-)
-from pytest_ale.testing.service import Request
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_ale.testing.model import ScriptedModel, ScriptFailed
+    from pytest_ale.testing.script import (
+        Call,
+        Cut,
+        Expect,
+        Hang,
+        Refuse,
+        Say,
+        Script,
+        ScriptError,
+        Slow,
+        Think,
+        Turn,
+        Usage,
+        WrongJson,
+    )
+    from pytest_ale.testing.service import Request
 
 __all__ = [
     "Call",
@@ -83,3 +87,11 @@ __all__ = [
     "Usage",
     "WrongJson",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imported when it is asked for: the simulated provider (sim.py) needs no web server."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    homes = {"ScriptedModel": "model", "ScriptFailed": "model", "Request": "service"}
+    return getattr(import_module(f"{__name__}.{homes.get(name, 'script')}"), name)

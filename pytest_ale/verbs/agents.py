@@ -24,14 +24,12 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def preflight() -> list[str]:
     """What agents of somebody else's need of this machine, a line each (`ale doctor`)."""
     npm = shutil.which("npm")
-    packs = (
-        f"npm packs them ({npm})" if npm else "npm, which packs them once, is not here (apt: npm)"
-    )
-    missing = [name for name in IMPORTS if not find_spec(name)]
-    gateway = (
-        "no model gateway: pip install 'pytest-ale[gateway]'" if missing else "a model gateway"
-    )
-    return [packs, gateway]
+    missing = "npm, which packs them once, is not here (apt: npm)"
+    has_gateway = all(map(find_spec, IMPORTS))
+    return [
+        f"npm packs them ({npm})" if npm else missing,
+        "a model gateway" if has_gateway else "no model gateway: pip install 'pytest-ale[gateway]'",
+    ]
 
 
 def _agents(_: argparse.Namespace) -> None:
