@@ -29,14 +29,23 @@ def choose_run(config: pytest.Config, settings: Settings) -> None:
         config.stash[RUN] = Path(told["run"])
         config.stash[DONE] = None if told["done"] is None else frozenset(told["done"])
     elif settings.resume:
-        from pytest_ale.launch import resumed
-
-        try:
-            config.stash[RUN], config.stash[DONE] = resumed(settings)
-        except LookupError as error:
-            raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
+        _resume(config, settings)
     else:
         config.stash[RUN], config.stash[DONE] = settings.runs_dir / new_run_id(), None
+
+
+def _resume(config: pytest.Config, settings: Settings) -> None:
+    from pytest_ale import progress
+    from pytest_ale.hold import Busy, resume_alone
+    from pytest_ale.launch import scored, to_resume
+
+    try:
+        run = to_resume(settings)
+        if not (config.option.collectonly or settings.dry_run):
+            config.add_cleanup(resume_alone(run, progress.to_stderr))
+    except (Busy, LookupError) as error:
+        raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
+    config.stash[RUN], config.stash[DONE] = run, scored(run, settings)
 
 
 def decided(config: pytest.Config) -> dict[str, object]:

@@ -57,8 +57,9 @@ def ale_settings(pytestconfig: pytest.Config) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def ale_run_dir(pytestconfig: pytest.Config, ale_settings: Settings) -> RunDir:
+def ale_run_dir(pytestconfig: pytest.Config, ale_settings: Settings) -> Iterator[RunDir]:
     """The run directory, made now if it is not there."""
+    from pytest_ale.hold import at_work
     from pytest_ale.record import RunDir
     from pytest_ale.sandbox import RecordFault
 
@@ -67,7 +68,8 @@ def ale_run_dir(pytestconfig: pytest.Config, ale_settings: Settings) -> RunDir:
         run_dir.ensure(ale_settings)
     except RecordFault as fault:
         pytest.fail(str(fault), pytrace=False)
-    return run_dir
+    with at_work(run_dir.path):
+        yield run_dir
 
 
 @pytest.fixture(scope="session")

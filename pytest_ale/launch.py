@@ -21,7 +21,7 @@ from pytest_ale.sandbox import Fault
 from pytest_ale.secrets import secrets
 from pytest_ale.settings import Settings
 
-__all__ = ["agents_of", "check_keys", "check_provider", "make_gateway", "resumed"]
+__all__ = ["agents_of", "check_keys", "check_provider", "make_gateway", "scored", "to_resume"]
 
 
 def agents_of(
@@ -80,23 +80,29 @@ def check_provider(settings: Settings) -> None:
     PROVIDERS.load(settings.provider)
 
 
-def resumed(settings: Settings) -> tuple[Path, frozenset[str]]:
-    """The run to go on with, and the identities that have a score in it."""
-    from pytest_ale.record import RunDir, latest_run
+def to_resume(settings: Settings) -> Path:
+    """The run to go on with."""
+    from pytest_ale.record import latest_run
 
     wanted = settings.resume or ""
     if wanted == "last":
         path = latest_run(settings.runs_dir)
         if path is None:
             raise LookupError(f"--ale-resume=last: there is no run in {settings.runs_dir}")
-    else:
-        path = _named(settings, wanted)
-    scored = {
+        return path
+    return _named(settings, wanted)
+
+
+def scored(run: Path, settings: Settings) -> frozenset[str]:
+    """The identities that have a score in a run, which is mended where a process was killed."""
+    from pytest_ale.record import RunDir
+
+    RunDir(run).mend()
+    return frozenset(
         record.identity
-        for record in RunDir(path).latest().values()
+        for record in RunDir(run).latest().values()
         if record.score is not None and (record.agent == "controls") == settings.controls
-    }
-    return path, frozenset(scored)
+    )
 
 
 def _named(settings: Settings, wanted: str) -> Path:

@@ -246,14 +246,16 @@ def reap(
     *,
     kept: bool = False,
     only: str = "",
+    dead: bool = False,
 ) -> list[Reaped]:
-    """Release what dead processes of this host left."""
+    """Release what dead processes of this host left, and what could not be released before;
+    `dead` leaves the latter out, while its owner lives."""
     said = []
     for ledger in ledgers:
         with ledger.alone():
             for entry in ledger.entries().values():
                 wanted = entry.lease == only if only else entry.state != KEPT or kept
-                if wanted and entry.reapable:
+                if wanted and entry.reapable and (entry.owner.dead or not dead):
                     said.append(_reap_one(ledger, entry, provider))
             ledger.close()
     return said

@@ -317,7 +317,7 @@ def probe(mode: str) -> str | None:
         return None
     if shutil.which(mode) is None:
         return f"there is no {mode} on PATH"
-    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}probe-"))
+    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}probe-{os.getpid()}-"))
     try:
         return _probe(root, mode)
     except Exception as error:  # whatever it is, this mode does not work here

@@ -5,11 +5,12 @@ Lives in the controller, or in the only process there is; imports the rest when 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ale.session import RUN, SETTINGS, heed_sigterm, own_properties
+from pytest_ale.session import AGENTS, RUN, SETTINGS, heed_sigterm, own_properties
 from pytest_ale.wire import stop
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ class Reporting:
         self._session: pytest.Session | None = None
         self._breaker: Breaker | None = None
         self._others_failed = 0  # tests that are no tasks, and cards that cannot be read
+        self._reaped: list[str] = []
+
+    def knows(self, nodeid: str) -> bool:
+        """Was it told how this item ended?"""
+        return nodeid in self._seen
 
     def pytest_runtest_logstart(self, location: tuple[str, int | None, str]) -> None:
         if location[0].endswith("main.py"):  # a task, most likely; xdist's controller has no items
@@ -66,6 +72,7 @@ class Reporting:
         """Close the run, and give infrastructure faults and --ale-min-score their exit status."""
         if not self._speaks:
             return
+        self._reaped = self._reap()
         if self._seen:
             self._run_dir().close()
         own = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
@@ -111,7 +118,26 @@ class Reporting:
         said = summary(rows) + verdict(rows, self._config.stash[SETTINGS].min_score, UNSCORED)
         for text in said + kept_and_left(run_dir):
             terminalreporter.write_line(text)
+        for text in self._reaped:
+            terminalreporter.write_line(f"left by a process that died: {text}")
         terminalreporter.write_line(f"records: {run_dir.path}")
+
+    def _reap(self) -> list[str]:
+        """Release what workers left that died, and, where nothing was left to be run and so
+        nobody has done it, earlier runs."""
+        from pytest_ale import scratch
+        from pytest_ale.leases import ledgers, reap
+        from pytest_ale.registry import fill, provider_named
+
+        settings = self._config.stash[SETTINGS]
+        if AGENTS not in self._config.stash:  # nobody has asked the plugins yet
+            fill(self._config.hook)
+        with suppress(OSError):  # a disk's fault must not end a run that is over
+            scratch.sweep()
+            left = ledgers(settings.runs_dir)
+            done = reap(left, lambda name: provider_named(name, settings), dead=True)
+            return [each.line for each in done]
+        return []
 
     def _rows(self) -> list[Row]:
         from pytest_ale.report.tally import all_rows
