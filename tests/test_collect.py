@@ -302,7 +302,7 @@ def test_an_override_of_the_wrong_kind_is_told_in_a_line(project: Project) -> No
         "import pytest\n\n@pytest.fixture\ndef ale_prompt():\n    return None\n"
     )
     (project.task("d") / "conftest.py").write_text(
-        OVERRIDE.format(agent="Agent('codex')", name="d")
+        OVERRIDE.format(agent="Agent('stranger')", name="d")
     )
     result = project.run("tasks")
     result.assert_outcomes(passed=1, errors=3)
@@ -310,7 +310,7 @@ def test_an_override_of_the_wrong_kind_is_told_in_a_line(project: Project) -> No
         [
             "fixture ale_agent gives 'nop'; allowed: Agent",
             "fixture ale_prompt gives None; allowed: str",
-            "fixture ale_agent: unknown agent 'codex'; known: human, nop, oracle, replay, script",
+            "fixture ale_agent: unknown agent 'stranger'; known: claude_code, codex, *",
         ]
     )
     assert "Traceback" not in result.stdout.str() and "fixtures.py" not in result.stdout.str()

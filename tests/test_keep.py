@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ale.channels.tagged import directory
 from pytest_ale.cli import main
 from pytest_ale.leases import Ledger
-from pytest_ale.providers.local import LocalProvider, directory
+from pytest_ale.providers.local import LocalProvider
 
 from .conftest import Project
 from .terminal import Terminal

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ale.channels import boxing
+from pytest_ale.channels import boxing, tagged
 from pytest_ale.providers import local
 from pytest_ale.providers.local import MODES, LocalProvider, LocalSandbox
 from pytest_ale.sandbox import (
@@ -62,7 +62,7 @@ def make(mode: str) -> Iterator[Maker]:
     yield make
     for lease in leases:
         provider.destroy(lease)
-        assert not local.directory(lease).exists()
+        assert not tagged.directory(lease).exists()
         assert lease not in provider.leases()
 
 
@@ -285,7 +285,7 @@ def test_on_the_hosts_own_network_a_port_is_had_once(make: Maker, tmp_path: Path
         lease = f"test-{uuid.uuid4().hex}"
         with pytest.raises(ProviderFault, match=f"cannot listen on 127.0.0.1:{port}: .*in use"):
             LocalProvider().create(lease, spec)
-        assert not local.directory(lease).exists()
+        assert not tagged.directory(lease).exists()
         taken.close()
         box = make(spec)
         with pytest.raises(ProviderFault, match=f"cannot listen on 127.0.0.1:{port}: .*in use"):
@@ -464,7 +464,7 @@ def test_another_process_may_destroy(mode: str) -> None:
     with owner(lease, mark) as process:
         LocalProvider().destroy(lease)
         assert [pid for pid in hosts_with(mark) if pid != process.pid] == []
-        assert not local.directory(lease).exists()
+        assert not tagged.directory(lease).exists()
 
 
 def test_a_sandbox_outlives_the_thread_that_made_it(make: Maker) -> None:
@@ -479,13 +479,13 @@ def test_a_sandbox_outlives_the_thread_that_made_it(make: Maker) -> None:
 def test_what_was_never_labelled_is_destroyed_too(mode: str) -> None:
     """Its owner died between making the directory and writing the label; the ledger knows it."""
     lease = f"test-{uuid.uuid4().hex}"
-    local.directory(lease).mkdir()
+    tagged.directory(lease).mkdir()
     for text in (None, "{", "[]", '{"lease": 1}'):
         if text is not None:
-            (local.directory(lease) / "lease.json").write_text(text)
+            (tagged.directory(lease) / "lease.json").write_text(text)
         assert lease not in LocalProvider().leases()
     LocalProvider().destroy(lease)
-    assert not local.directory(lease).exists()
+    assert not tagged.directory(lease).exists()
 
 
 def test_attach_finds_the_files(mode: str) -> None:
@@ -626,7 +626,7 @@ def test_without_namespaces_there_are_no_ways(
             assert said == f"local provider {why}"
         with pytest.raises(ProviderFault, match=why):
             provider.create(lease, spec)
-        assert not local.directory(lease).exists()
+        assert not tagged.directory(lease).exists()
 
 
 @only_boxed
@@ -654,7 +654,7 @@ def test_a_broken_mode_is_a_fault_with_its_reason(monkeypatch: pytest.MonkeyPatc
     lease = f"test-{uuid.uuid4().hex}"
     with pytest.raises(ProviderFault, match="broken"):
         LocalProvider().create(lease, SandboxSpec())
-    assert not local.directory(lease).exists()
+    assert not tagged.directory(lease).exists()
 
 
 def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -670,7 +670,7 @@ def test_a_lease_is_created_once(make: Maker, mode: str) -> None:
     lease = next(iter([make()]))._root.name.removeprefix(boxing.PREFIX)
     with pytest.raises(ProviderFault, match="File exists"):
         LocalProvider().create(lease, SandboxSpec())
-    assert local.directory(lease).exists()
+    assert tagged.directory(lease).exists()
 
 
 def test_it_has_no_desktop(box: LocalSandbox) -> None:
