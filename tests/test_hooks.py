@@ -147,7 +147,9 @@ def test_a_provider_that_cannot_be_loaded_is_a_wrong_use(project: Project) -> No
         ["ERROR: pytest-ale: provider 'gone': its target 'no_such_module:thing' cannot be loaded:*"]
     )
     result = project.run("--ale-provider=moon")
-    result.stderr.fnmatch_lines(["*unknown provider 'moon'; known: counting, docker, gone, local, sim"])
+    result.stderr.fnmatch_lines(
+        ["*unknown provider 'moon'; known: counting, docker, gone, local, sim"]
+    )
 
 
 HEARD = """
