@@ -97,7 +97,7 @@ def _start_gateway(config: pytest.Config) -> Path | None:
     from pytest_ale.channels.tree import remove
     from pytest_ale.launch import make_gateway
 
-    gateway = make_gateway(config.stash[SETTINGS], config.stash[AGENTS])
+    gateway = make_gateway(config.stash[SETTINGS], config.stash[AGENTS], config.stash[RUN])
     if gateway is None:
         return None
     config.add_cleanup(partial(remove, gateway.control.parent.parent))

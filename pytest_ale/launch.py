@@ -61,7 +61,7 @@ def check_keys(settings: Settings, agents: list[Agent], environ: Mapping[str, st
             raise ValueError(f"agent {agent.label} needs {needs} in the environment{instead}")
 
 
-def make_gateway(settings: Settings, agents: list[Agent]) -> Gateway | None:
+def make_gateway(settings: Settings, agents: list[Agent], run: Path) -> Gateway | None:
     """The model gateway that a run's agents need, not yet started."""
     if not any(harness_named(agent.harness).model_api(agent) for agent in agents):
         return None
@@ -70,10 +70,20 @@ def make_gateway(settings: Settings, agents: list[Agent]) -> Gateway | None:
         upstreams=upstreams(os.environ, settings.base_url or ""),
         price=price,
         prices=prices,
-        run_usd=settings.run_max_usd,
+        run_usd=_dollars_left(settings, run),
         secrets=tuple(secrets(os.environ).values()),
     )
     return Gateway(config, scratch.make("gateway") / "sockets")
+
+
+def _dollars_left(settings: Settings, run: Path) -> float | None:
+    """What a run may still cost; one that is resumed has cost something before."""
+    from pytest_ale.record import RunDir
+
+    if settings.run_max_usd is None:
+        return None
+    spent = sum(record.cost_usd or 0 for record in RunDir(run).records())
+    return max(settings.run_max_usd - spent, 0)
 
 
 def check_provider(settings: Settings) -> None:

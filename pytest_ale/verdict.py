@@ -86,12 +86,19 @@ def judged(name: str, work: Work, ending: Ending) -> Ending:
         return ending
     tally = work.tally()
     if tally.stopped:
+        _had_a_chance(tally)
         return Ending("budget", f"the limit of {tally.stopped} was reached")
     _asked(name, work, ending, tally)
     _offered(name, work, tally)
     if ending.outcome != "done" and tally.failing:
         raise ModelLost(f"the model's server failed: {tally.failing}")
     return ending
+
+
+def _had_a_chance(tally: Tally) -> None:
+    """Others may have used up the run's dollars before this one had a single answer."""
+    if tally.stopped == "run_usd" and tally.usage.requests <= tally.usage.refused:
+        raise GatewayFault("the run's dollars were used up before it began: --ale-run-max-usd")
 
 
 def _asked(name: str, work: Work, ending: Ending, tally: Tally) -> None:

@@ -309,9 +309,15 @@ def test_one_gateway_serves_all_workers_and_keeps_the_run_s_dollars(
     words += ["--ale-knob=deed=ask+done", f"--ale-base-url={model.url}"]
     result = odd.run(*words, env={"OPENAI_API_KEY": CANARY})
     result.stdout.fnmatch_lines(["*5 instances × 1 agent × 1 trial = 5 attempts; *$3.00*"])
-    outcomes = sorted(str(record["outcome"]) for record in odd.results)
-    assert outcomes == ["budget", "budget", "scored", "scored", "scored"]
-    assert sum(record["cost_usd"] or 0 for record in odd.results) == 3  # type: ignore[misc]
+    outcomes = [str(record["outcome"]) for record in odd.results]
+    scored = outcomes.count("scored")
+    assert scored in (3, 4)  # two may ask at the same moment; the others never had a chance
+    assert outcomes.count("fault") == 5 - scored
+    assert "the run's dollars were used up before it began" in result.stdout.str()
+    assert sum(record["cost_usd"] or 0 for record in odd.results) == scored  # type: ignore[misc]
+    more = [*words, "-n0", f"--ale-run-max-usd={scored + 1}", "--ale-resume=last"]
+    again = odd.run(*more, env={"OPENAI_API_KEY": CANARY})
+    again.assert_outcomes(passed=1, errors=4 - scored)
     assert {record["cost_source"] for record in odd.results} >= {str(odd.path / "prices.yaml")}
     left = subprocess.run(["pgrep", "-f", "pytest_ale.gateway"], capture_output=True, text=True)
     assert not [pid for pid in left.stdout.split() if str(odd.path) in environ_of(pid)]
