@@ -9,11 +9,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 __all__ = ["main"]
 
-CLIENT = {"protocolVersion": "2025-06-18", "capabilities": {}}
-CLIENT["clientInfo"] = {"name": "ale", "version": "1"}
+Answer = Mapping[str, Any]  # Any: a server's JSON
+
+CLIENT = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {},
+    "clientInfo": {"name": "ale", "version": "1"},
+}
 
 
 def main() -> int:
@@ -28,7 +35,7 @@ def main() -> int:
     assert server.stdin and server.stdout  # both are pipes
     server.stdin.write(lines)
     server.stdin.flush()
-    answers: dict[object, dict] = {}  # type: ignore[type-arg]  # JSON
+    answers: dict[object, Answer] = {}
     while not {2, 3} <= set(answers) and (line := server.stdout.readline()):
         answer = json.loads(line)
         answers[answer.get("id")] = answer
@@ -36,7 +43,7 @@ def main() -> int:
     return _told(answers.get(2, {}).get("result", {}), answers.get(3, {}).get("result", {}))
 
 
-def _told(called: dict, listed: dict) -> int:  # type: ignore[type-arg]  # JSON
+def _told(called: Answer, listed: Answer) -> int:
     if "content" not in called or called.get("isError"):
         said = [part.get("text", "") for part in called.get("content", ())]
         print(" ".join(said) or "the server ended without an answer", file=sys.stderr)  # noqa: T201
