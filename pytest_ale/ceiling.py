@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pytest_ale.settings import Settings
     from pytest_ale.task import Instance
 
-__all__ = ["Ceiling", "Planned", "check_prices", "of_ids", "of_items"]
+__all__ = ["Ceiling", "Planned", "check_prices", "of_ids", "of_items", "roots"]
 
 Way = Literal["", "gateway", "past"]  # how an agent that costs money reaches its model
 
@@ -224,7 +224,7 @@ def _cases_in(config: pytest.Config, file: str, index: CardIndex) -> dict[str, P
     from pytest_ale.task import Task
 
     settings, agents = config.stash[SETTINGS], config.stash.get(AGENTS, [])
-    for root in _roots(config):
+    for root in roots(config):
         folder = (root / file).parent
         if not (file.endswith(MAIN) and (folder / CARD).is_file()):
             continue
@@ -239,7 +239,7 @@ def _cases_in(config: pytest.Config, file: str, index: CardIndex) -> dict[str, P
     return {}
 
 
-def _roots(config: pytest.Config) -> Iterator[Path]:
+def roots(config: pytest.Config) -> Iterator[Path]:
     """Where ids start: at the root, or outside of it at what the command line names."""
     yield config.rootpath
     yield from (config.invocation_params.dir / arg.partition("::")[0] for arg in config.args)

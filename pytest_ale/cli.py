@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ale.registry import Unknown
 from pytest_ale.settings import BadSetting, Settings
-from pytest_ale.verbs import Complaint, agents, images, kit, settings_here, watch
+from pytest_ale.verbs import Complaint, agents, images, kit, settings_here, status, watch
 
 if TYPE_CHECKING:
     from pytest_ale.leases import Entry, Pool
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     reap.add_argument("--dir", help="Folder of the run directories; default: .ale")
     reap.set_defaults(do=_reap)
 
-    for verb in (agents, images, watch, kit):
+    for verb in (agents, images, status, watch, kit):
         verb.add(verbs)
     return parser
 

@@ -20,23 +20,28 @@ from pytest_ale.settings import Settings
 from pytest_ale.text import one_line
 
 if TYPE_CHECKING:
+    from pytest_ale.bench import Bench
     from pytest_ale.collect import TaskItem
     from pytest_ale.gateway import Control
     from pytest_ale.grading import Grader
     from pytest_ale.harness import Agent
+    from pytest_ale.lanes import Lanes
     from pytest_ale.leases import Pool
     from pytest_ale.plan import Plan
     from pytest_ale.record import Record, RunDir
-    from pytest_ale.runner import Runner
+    from pytest_ale.runner import Job, Runner
     from pytest_ale.sandbox import Sandbox
     from pytest_ale.task import Instance
 
 __all__ = [
     "ale_agent",
     "ale_agents",
+    "ale_attempts",
+    "ale_bench",
     "ale_controls",
     "ale_gateway",
     "ale_grader",
+    "ale_lanes",
     "ale_output",
     "ale_prompt",
     "ale_run",
@@ -142,68 +147,111 @@ def ale_agent(request: pytest.FixtureRequest) -> Agent:
 @pytest.fixture
 def ale_prompt(request: pytest.FixtureRequest, ale_settings: Settings) -> str:
     """The prompt with its placeholders; override it to tell the agent more, or something else."""
-    prompt = _task_item(request).task_instance.task.prompt
-    suffix = ale_settings.prompt_suffix.replace("{", "{{").replace("}", "}}")
+    return own_prompt(_task_item(request), ale_settings)
+
+
+def own_prompt(item: TaskItem, settings: Settings) -> str:
+    prompt = item.task_instance.task.prompt
+    suffix = settings.prompt_suffix.replace("{", "{{").replace("}", "}}")
     return f"{prompt.rstrip()}\n\n{suffix}\n" if suffix else prompt
 
 
-def _task_item(request: pytest.FixtureRequest) -> TaskItem:
+def _task_item(request: pytest.FixtureRequest, asked: str | None = None) -> TaskItem:
     from pytest_ale.collect import TaskItem
 
     if not isinstance(request.node, TaskItem):
-        who = f"{request.fixturename} is for tasks, and {request.node.name} is none"
+        who = f"{asked or request.fixturename} is for tasks, and {request.node.name} is none"
         pytest.fail(f"{who}: ale_sandbox gives any test a machine", pytrace=False)
     return request.node
 
 
-@pytest.fixture
-def ale_run(
-    request: pytest.FixtureRequest,
+@pytest.fixture(scope="session")
+def ale_lanes(
     ale_settings: Settings,
+    ale_sandboxes: Pool,
+    ale_grader: Grader,
+    ale_gateway: Control | None,
+) -> Iterator[Lanes]:
+    """How many attempts of this process may build, start, run and be graded at once.
+
+    Asks for all that attempts use, and so ends before them: with -x others may be at work then.
+    """
+    from pytest_ale.lanes import Lanes
+
+    starts = getattr(ale_sandboxes.provider, "starts", None)
+    lanes = Lanes.of(ale_settings.concurrency, ale_settings.queue_timeout, starts)
+    yield lanes
+    lanes.close()
+
+
+@pytest.fixture(scope="session")
+def ale_bench(
     ale_sandboxes: Pool,
     ale_grader: Grader,
     ale_run_dir: RunDir,
     ale_gateway: Control | None,
-) -> Iterator[Runner]:
-    """This item's attempt, leased and staged; its teardown releases the sandbox."""
-    from pytest_ale.run import Attempt
-    from pytest_ale.runner import Runner
+    ale_lanes: Lanes,
+) -> Bench:
+    """What the attempts of this process share."""
+    from pytest_ale.bench import Bench
 
-    item = _task_item(request)
+    return Bench(ale_sandboxes, ale_grader, ale_run_dir, ale_gateway, ale_lanes)
+
+
+@pytest.fixture
+def ale_attempts(
+    request: pytest.FixtureRequest, ale_settings: Settings, ale_bench: Bench
+) -> Runner | Job:
+    """This item's attempts: not begun, or already over where they are made ahead."""
+    from pytest_ale.ahead import JOB
+
+    item = _task_item(request, "ale_run")
+    if job := item.stash.get(JOB, None):
+        return job
     with _told():
-        plan = _plan(request, ale_settings)
-        _skip_unless_hosted(request, plan, ale_sandboxes, ale_run_dir)
+        return ale_bench.runner(_plan(request, ale_settings), ale_settings.retries)
 
-        def attempt() -> Attempt:
-            return Attempt(plan, ale_sandboxes, ale_grader, ale_run_dir, ale_gateway)
 
-        def recorded(record: Record) -> None:
-            _report(item, record, ale_run_dir)
-
-        runner = Runner(attempt, ale_settings.retries, recorded)
+@pytest.fixture
+def ale_run(
+    request: pytest.FixtureRequest, ale_attempts: Runner | Job, ale_bench: Bench
+) -> Iterator[Runner | Job]:
+    """This item's attempt, leased and staged; its teardown releases the sandbox."""
+    item, run_dir = _task_item(request), ale_bench.run_dir
+    with _told():
+        _skip_unless_hosted(item, ale_attempts.refused, ale_bench)
+    ale_attempts.recorded = lambda record: _report(item, record, run_dir)
     try:
         with _told():
-            runner.prepare()
-        yield runner
+            ale_attempts.prepare()
+        yield ale_attempts
     finally:
-        runner.release()
+        ale_attempts.release()
 
 
 def _plan(request: pytest.FixtureRequest, settings: Settings) -> Plan:
+    """What is meant, with what fixtures may change of it."""
     from pytest_ale.harness import Agent
-    from pytest_ale.plan import make_plan
     from pytest_ale.registry import Unknown, harness_named
 
-    item = _task_item(request)
     agent = _given(request, "ale_agent", Agent)
-    program = harness_named(item.agent.harness)  # resume knows the item, not what overrides it
-    plan = make_plan(item.task_instance, item.agent, program, item.trial, settings)
+    plan = own_plan(_task_item(request), settings)  # resume knows the item, not what overrides it
     try:
         harness = harness_named(agent.harness)
     except Unknown as error:
         raise pytest.fail.Exception(f"fixture ale_agent: {error}", pytrace=False) from None
     prompt = _given(request, "ale_prompt", str)
     return replace(plan, agent=agent, harness=harness, prompt=prompt)
+
+
+def own_plan(item: TaskItem, settings: Settings) -> Plan:
+    """What is meant where no fixture says otherwise."""
+    from pytest_ale.plan import make_plan
+    from pytest_ale.registry import harness_named
+
+    harness = harness_named(item.agent.harness)
+    plan = make_plan(item.task_instance, item.agent, harness, item.trial, settings)
+    return replace(plan, prompt=own_prompt(item, settings))
 
 
 def _given(request: pytest.FixtureRequest, name: str, kind: type[T]) -> T:
@@ -214,19 +262,17 @@ def _given(request: pytest.FixtureRequest, name: str, kind: type[T]) -> T:
     return value
 
 
-def _skip_unless_hosted(
-    request: pytest.FixtureRequest, plan: Plan, pool: Pool, run_dir: RunDir
-) -> None:
+def _skip_unless_hosted(item: TaskItem, refused: tuple[Plan, str] | None, bench: Bench) -> None:
     """What a provider cannot host is no failure: skipped, recorded, with the reason."""
-    reason = pool.provider.refuses(plan.spec({}), trusted=plan.harness.trusted)
-    if reason is None:
+    if refused is None:
         return
-    number = run_dir.next_attempt(plan.place)
-    record = plan.blank(pool, number, f"{plan.place}/attempt-{number}")
+    plan, reason = refused
+    number = bench.run_dir.next_attempt(plan.place)
+    record = plan.blank(bench.pool, number, f"{plan.place}/attempt-{number}")
     record = replace(record, outcome="unrunnable", message=reason)
-    run_dir.save(record, None)
-    _report(_task_item(request), record, run_dir)
-    pytest.skip(f"not runnable on provider {pool.provider.name}: {reason}")
+    bench.run_dir.save(record, None)
+    _report(item, record, bench.run_dir)
+    pytest.skip(f"not runnable on provider {bench.pool.provider.name}: {reason}")
 
 
 @contextmanager
@@ -280,23 +326,19 @@ def _warn(text: str) -> None:
 
 @pytest.fixture
 def ale_controls(
-    request: pytest.FixtureRequest,
-    ale_settings: Settings,
-    ale_sandboxes: Pool,
-    ale_grader: Grader,
-    ale_run_dir: RunDir,
+    request: pytest.FixtureRequest, ale_settings: Settings, ale_bench: Bench
 ) -> Record:
     """The controls of this item's instance, each a named check."""
     from pytest_ale.controls import Controls
 
-    item = _task_item(request)
+    item, bench = _task_item(request), ale_bench
     with _told():
         plan = replace(_plan(request, ale_settings), keep="never")
-        _skip_unless_hosted(request, plan, ale_sandboxes, ale_run_dir)
-        controls = Controls(plan, ale_sandboxes, ale_grader, ale_run_dir)
+        _skip_unless_hosted(item, bench.refused(plan), bench)
+        controls = Controls(plan, bench.pool, bench.grader, bench.run_dir)
     with _told():
         record = controls.run()
-    _report(item, record, ale_run_dir)
+    _report(item, record, bench.run_dir)
     return record
 
 

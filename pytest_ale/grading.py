@@ -26,6 +26,7 @@ from pytest_ale import scratch
 from pytest_ale.grade import BadGrade, CheckResult, Checks, Grade, validated
 from pytest_ale.sandbox import GraderFault, GraderTimeout, Sandbox
 from pytest_ale.serving import Served
+from pytest_ale.shelf import Shelf
 from pytest_ale.task import Instance
 from pytest_ale.text import clean, one_line
 from pytest_ale.trees import clone, remove
@@ -66,8 +67,7 @@ class Grader:
         self._socket: socket.socket | None = None
         self._calls: dict[Connection, Instance] = {}
         self._scratch: Path | None = None
-        self._building = threading.Lock()
-        self._kept: tuple[tuple[str, str], Path, Built] | None = None  # what was built last
+        self._shelf: Shelf[Built] = Shelf("built")
 
     def close(self) -> None:
         """End the grader process and whatever it still runs."""
@@ -77,7 +77,7 @@ class Grader:
         if self._scratch:
             remove(self._scratch)
         self._scratch = None
-        self._forget()
+        self._shelf.clear()
 
     def interrupt(self, instance: Instance) -> None:
         """End the calls that are under way for an instance; who waits for them gets a fault."""
@@ -98,27 +98,10 @@ class Grader:
     def build(self, instance: Instance, workspace: Path) -> Built:
         """Give inputs and answer key of an instance; its trials and agents share one building."""
         key = (instance.task.digest, instance.rng_seed)
-        with self._building:
-            if self._kept is None or self._kept[0] != key:
-                self._forget()
-                self._kept = key, *self._build_to_keep(instance)
-            built = self._kept[2]
+        with self._shelf.holding(key, lambda place: self.build_anew(instance, place)) as built:
             for name in ("inputs", "reference"):
                 clone(getattr(built, name), workspace / name)
         return replace(built, inputs=workspace / "inputs", reference=workspace / "reference")
-
-    def _build_to_keep(self, instance: Instance) -> tuple[Path, Built]:
-        place = scratch.make("built")
-        try:
-            return place, self.build_anew(instance, place)
-        except BaseException:
-            remove(place)
-            raise
-
-    def _forget(self) -> None:
-        if self._kept:
-            remove(self._kept[1])
-        self._kept = None
 
     def build_anew(self, instance: Instance, workspace: Path) -> Built:
         """Check main.py and make inputs and answer key below `workspace`."""

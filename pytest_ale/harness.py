@@ -10,9 +10,11 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pytest_ale.deadline import LEAST, Left
 from pytest_ale.desktop_calls import PREFIX
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Work:
     prompt: str
     task: str
     variant: str
-    deadline: float  # of time.monotonic()
+    limit: float  # seconds it may work; waiting for rate limits is no work
     log_dir: Path  # raw logs go here, on the host
     env: Mapping[str, str]  # ALE_* variables for the agent's process
     has_desktop: bool
@@ -98,14 +100,49 @@ class Work:
     tally: Callable[[], Tally] | None = None  # what the gateway has seen of this attempt
     keys: Mapping[str, str] = field(default_factory=dict)  # the real ones of `Harness.keys`
     solve: Callable[[float], None] | None = None  # only for a harness that is the oracle
+    began: float = field(default_factory=time.monotonic)
     # What a harness notes on the way.
     tools: tuple[str, ...] = ()  # that its model must have been offered
     closing: Closing | None = None
     last_words: str = ""
 
     @property
+    def waited(self) -> float:
+        """Seconds in which the model's server had it wait for its rate limits, as known by now."""
+        return self.tally().waited if self.tally else 0.0
+
+    @property
+    def deadline(self) -> float:
+        """Of time.monotonic(), as far as is known now: waiting moves it."""
+        return self.began + self.limit + self.waited
+
+    @property
     def left(self) -> float:
-        return max(self.deadline - time.monotonic(), 0.01)
+        """Seconds that it may still work; as a command's timeout it grows by what is waited."""
+        if self.tally is None:
+            return max(self._remaining(), LEAST)
+        return Left(self._remaining)
+
+    def _remaining(self) -> float:
+        return self.deadline - time.monotonic()
+
+    @property
+    def given(self) -> str:
+        """The time it had, in words, once it is over."""
+        waited, whole = self.waited, time.monotonic() - self.began
+        if waited < 0.5:
+            return f"{self.limit:g} s"
+        return (
+            f"{self.limit:g} s of working time"
+            f" ({whole:.0f} s in all, {waited:.0f} s waiting for rate limits)"
+        )
+
+
+@cache
+def _own_version() -> str:
+    from importlib.metadata import version  # 2 ms each time
+
+    return version("pytest-ale")
 
 
 class Harness:
@@ -158,9 +195,7 @@ class Harness:
 
     def version(self, agent: Agent) -> str:
         """The version that runs; ours are those of pytest-ale itself."""
-        from importlib.metadata import version
-
-        return agent.version or version("pytest-ale")
+        return agent.version or _own_version()
 
     def identity(self, agent: Agent) -> tuple[object, ...]:
         """What makes two runs the same agent: resolved version, model, and what the knobs mean."""

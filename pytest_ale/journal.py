@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from pytest_ale.grade import Grade
 from pytest_ale.harness import Ending
 from pytest_ale.kept import Kept
 from pytest_ale.leases import Pool, append_line
+from pytest_ale.now import Asked, Doing, enters, scribe
 from pytest_ale.plan import Plan
 from pytest_ale.record import Record, RunDir, write_atomically, write_text
 from pytest_ale.recorder import Recorder
@@ -50,6 +51,7 @@ class Journal:
         self.kept = Kept(self.folder / "written")
         self._metrics: FinalMetrics | None = None
         self._live = Live()
+        self._asked: Asked | None = None
         self._leasing = time.time()
         self._scrub = scrub(*plan.harness.keys)
 
@@ -71,8 +73,35 @@ class Journal:
         except OSError as error:
             raise RecordFault(f"{self.logs} cannot be made: {error.strerror}") from error
 
+    def begin(self, phase: str) -> None:
+        """Note that a phase begins, for those who look on."""
+        enters(self._run_dir.path, self.record.path, phase)
+        if phase == "build":
+            scribe().follow(self)
+
+    def _ended(self, phase: str, fault: str) -> None:
+        """Likewise that one is over, after which an attempt may wait for its turn, or is gone."""
+        if phase == "release":
+            scribe().forget(self)
+            enters(self._run_dir.path, self.record.path, "")
+        elif phase in ("stage", "stop") and not fault:
+            enters(self._run_dir.path, self.record.path, "waits")
+
+    def doing(self) -> Doing:
+        """What its agent is at."""
+        return Doing(self.recorder.latest, self._asked.lately() if self._asked else None)
+
+    def asked(self, tally: Callable[[], Tally]) -> Asked:
+        """The same, which lets those who look on know what was used."""
+        self._asked = Asked(tally)
+        return self._asked
+
+    def hidden(self, text: str) -> str:
+        return self._scrub.text(text)
+
     def event(self, phase: str, seconds: float, fault: str) -> None:
         """Note that a phase is over."""
+        self._ended(phase, fault)
         if phase == "build":
             self._leasing = time.time()
         line: dict[str, object] = {"time": datetime.now(UTC).isoformat(), "phase": phase}
@@ -94,6 +123,10 @@ class Journal:
     def leased(self, lease: str, about: Mapping[str, object]) -> None:
         self.record = replace(self.record, lease=lease)
         self.sandbox(about)
+
+    def queued(self, seconds: float) -> None:
+        """Note how long it waited for a sandbox that could be asked for."""
+        self.record = replace(self.record, queued=round(seconds, 3))
 
     def sandbox(self, about: Mapping[str, object]) -> None:
         """Note what the sandbox is made of: a file of its own, for an image has 500 packages."""
@@ -118,6 +151,8 @@ class Journal:
 
     def account(self, tally: Tally | None, closing: Closing | None) -> None:
         """Note what was used: as the gateway saw it, or else as the program says."""
+        if self._asked:
+            self._asked.close(tally)
         spent = spending(tally, closing)
         self._metrics = metrics(spent)
         if tally and tally.models and not self._plan.agent.model:
@@ -169,7 +204,8 @@ class Journal:
     def _save(self, grade: Grade | None, seconds: Mapping[str, float]) -> None:
         self.record = replace(
             self.record,
-            seconds=seconds.get("run", 0.0),
+            seconds=(whole := seconds.get("run", 0.0)),
+            working=round(max(whole - self.record.waited, 0.0), 3),
             phases=dict(seconds),
             kept=self._plan.keeps(self.record) and self.record.phase not in ("build", "lease"),
         )

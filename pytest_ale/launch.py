@@ -1,6 +1,7 @@
 """Launch: what is decided once, before the first item: agents, provider, and what a resume skips.
 
-Imported only where there is a task or a setting that is not a default.
+Imported only where there is a task or a setting that is not a default. Every worker imports it, and
+needs the agents alone: what only a controller does, imports what it needs (benchmarks/workers.py).
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_ale import scratch
-from pytest_ale.gateway import IMPORTS, Config, Gateway, upstreams
-from pytest_ale.gateway.apis import KEYS
 from pytest_ale.harness import Agent, parse_agents
-from pytest_ale.prices import prices_spec
 from pytest_ale.registry import PROVIDERS, fill, harness_named
 from pytest_ale.sandbox import Fault
-from pytest_ale.secrets import secrets
 from pytest_ale.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_ale.gateway import Gateway
 
 __all__ = ["agents_of", "check_keys", "check_provider", "make_gateway", "scored", "to_resume"]
 
@@ -45,6 +45,9 @@ def agents_of(
 
 def check_keys(settings: Settings, agents: list[Agent], environ: Mapping[str, str]) -> None:
     """Say before anything is leased which key an agent lacks; ValueError."""
+    from pytest_ale.gateway import IMPORTS, upstreams
+    from pytest_ale.gateway.apis import KEYS
+
     known = upstreams(environ, settings.base_url or "")
     for agent in agents:
         harness = harness_named(agent.harness)
@@ -65,6 +68,11 @@ def make_gateway(settings: Settings, agents: list[Agent], run: Path) -> Gateway 
     """The model gateway that a run's agents need, not yet started."""
     if not any(harness_named(agent.harness).model_api(agent) for agent in agents):
         return None
+    from pytest_ale import scratch
+    from pytest_ale.gateway import Config, Gateway, upstreams
+    from pytest_ale.prices import prices_spec
+    from pytest_ale.secrets import secrets
+
     price, prices = prices_spec(settings)
     config = Config(
         upstreams=upstreams(os.environ, settings.base_url or ""),

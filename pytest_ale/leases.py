@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -186,14 +187,26 @@ class Pool:
         self.isolation = provider.isolation
         self._ledger = ledger
         self._unreleased: dict[str, str] = {}  # by lease, what it was for
+        self._gave = False  # a sandbox: so it was there
 
     def lease(self, spec: SandboxSpec, id: str = "") -> Lease:
         id = id or new_lease_id()
         spec = replace(spec, hidden=self.hidden + spec.hidden)
         self._note(id, LEASING, spec)
         sandbox = self.provider.create(id, spec)
+        self._gave = True
         self._note(id, LEASED, spec)
         return Lease(id, spec, sandbox)
+
+    def regain(self, seconds: float) -> None:
+        """Wait for a provider that gave sandboxes and gives no answer now: it may be on its way."""
+        deadline = time.monotonic() + seconds
+        while self._gave and time.monotonic() < deadline:
+            try:
+                self.provider.leases()
+                return
+            except Exception:
+                time.sleep(0.5)
 
     def release(self, id: str, label: str = "") -> None:
         """Destroy a sandbox; a failure is written down, and tried again by `close` and by reap."""

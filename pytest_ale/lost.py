@@ -5,44 +5,74 @@ Knows nothing of xdist.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from pytest_ale.collect import cases
 from pytest_ale.examine import explain
 from pytest_ale.fixtures import faulted
+from pytest_ale.ids import cases_of
 from pytest_ale.index import CardIndex
-from pytest_ale.launch import agents_of
-from pytest_ale.record import RunDir
-from pytest_ale.session import AGENTS, RUN, SETTINGS
-from pytest_ale.task import Task
+from pytest_ale.record import Record, RunDir
+from pytest_ale.registry import harness_named
+from pytest_ale.remains import record_remains
+from pytest_ale.sandbox import RecordFault
+from pytest_ale.session import RUN, SETTINGS
+
+if TYPE_CHECKING:
+    from pytest_ale.plan import Plan
 
 __all__ = ["tell_lost"]
 
 
-def tell_lost(config: pytest.Config, report: pytest.TestReport) -> None:
-    """Make reports of a task's of the one that xdist made up: of its score, where that was
-    recorded before the worker died, else of an infrastructure fault."""
-    folder = (config.rootpath / report.nodeid.partition("::")[0]).parent
-    try:
-        task = Task(folder, CardIndex(None).entry(f"{folder}/card.yaml"))
-    except ValueError:  # no task
+def tell_lost(
+    config: pytest.Config, report: pytest.TestReport, how: str, again: Callable[[], bool]
+) -> None:
+    """Make reports of a task's of the one that xdist made up. Where its score was recorded before
+    the worker died, it is told. Else the attempt is recorded as an infrastructure fault, and the
+    item is run `again`; if it is not, for it was before, that fault is told.
+    """
+    plan = _planned(config, report.nodeid)
+    if plan is None:
         return
-    settings = config.stash[SETTINGS]
-    agents = config.stash.get(AGENTS, None) or agents_of(config.hook, settings)
-    for name, instance, agent, trial in cases(task, settings, agents):
-        if report.nodeid.endswith(f"::{name}"):
-            run = RunDir(config.stash[RUN])
-            record = run.latest().get((task.id, instance.variant_id, agent.label, trial))
-            if record and record.score is not None:
-                report.user_properties = record.properties(run.path)
-                _tell(config, report, "call", "" if record.passed else explain(record))
-                return
-            report.user_properties = faulted(instance, agent, trial)
-            why = f"infrastructure fault, no score: {report.longrepr}"
-            _tell(config, report, "setup", why)
+    run, fault = RunDir(config.stash[RUN]), faulted(plan.instance, plan.agent, plan.trial)
+    record = _scored(run, plan, controls=config.stash[SETTINGS].controls)
+    report.user_properties = record.properties(run.path) if record else fault
+    if config.pluginmanager.getplugin("ale-reporting").knows(report.nodeid):  # died in the teardown
+        _end(report)
+        return
+    if record:
+        _tell(config, report, "call", "" if record.passed else explain(record))
+        return
+    lost, report.user_properties = None, []
+    with suppress(RecordFault):  # a full disk; what is told is the same
+        lost = record_remains(run, plan, config.stash[SETTINGS].provider, how)
+    if not again():
+        report.user_properties = lost.properties(run.path) if lost else fault
+        _tell(config, report, "setup", f"infrastructure fault, no score: {how}")
+
+
+def _planned(config: pytest.Config, nodeid: str) -> Plan | None:
+    """What an item's attempts were meant to be; None for a test that is no task's."""
+    from pytest_ale.plan import make_plan
+
+    for instance, agent, trial in cases_of(config, [nodeid], CardIndex(None)):
+        harness, settings = harness_named(agent.harness), config.stash[SETTINGS]
+        return make_plan(instance, agent, harness, trial, settings)
+    return None
+
+
+def _scored(run: RunDir, plan: Plan, *, controls: bool) -> Record | None:
+    """The attempt's record, if it has a score; one of another identity is of an earlier session,
+    before its task was changed."""
+    for record in run.records():
+        mine = record.identity == plan.identity and (record.agent == "controls") == controls
+        if mine and record.score is not None:
+            return record
+    return None
 
 
 def _tell(
@@ -53,7 +83,9 @@ def _tell(
     ended = copy(report)
     ended.when, ended.longrepr = when, why or None
     ended.outcome = "failed" if why else "passed"
+    _end(report)
+    config.hook.pytest_runtest_logreport(report=ended)
+
+
+def _end(report: pytest.TestReport) -> None:
     report.when, report.outcome, report.longrepr = "teardown", "passed", None
-    reporting = config.pluginmanager.getplugin("ale-reporting")
-    if not reporting.knows(report.nodeid):  # it may have died in the teardown
-        config.hook.pytest_runtest_logreport(report=ended)

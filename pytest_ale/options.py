@@ -209,6 +209,22 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("prompt-suffix", "Text appended to every prompt", "", metavar="TEXT"),
     Option(
+        "concurrency",
+        "Agents at work at once in this one process, without -n",
+        1,
+        _whole(1),
+        metavar="K",
+        takes="a whole number of at least 1",
+    ),
+    Option(
+        "queue-timeout",
+        "Seconds that an attempt waits for a provider that says: not now (quota, rate)",
+        1800.0,
+        _above_0,
+        metavar="S",
+        takes="a number of seconds above 0",
+    ),
+    Option(
         "retries",
         "New attempts after an infrastructure fault that a new sandbox may cure",
         2,
@@ -304,6 +320,14 @@ OPTIONS: tuple[Option, ...] = (
         _truth,
         flag=True,
         takes="yes or no",
+    ),
+    Option(
+        "live",
+        "Show a run while it is at work",
+        "auto",
+        _one_of("auto", "plain", "off"),
+        metavar="auto|plain|off",
+        takes="auto, plain or off",
     ),
     Option(
         "min-score",

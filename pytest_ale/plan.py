@@ -41,10 +41,12 @@ class Plan:
     harness: Harness
     limits: Limits
     identity: str  # equal for two attempts that would do the same: what resume goes by
+    conditions: Mapping[str, str] = field(default_factory=dict)  # that make it, by name
     trial: int = 1
     keep: str = "never"
     prompt: str = ""
     within: str = ""  # a control's place inside its item's attempt
+    avoid: tuple[str, ...] = ()  # zones in which earlier attempts at it failed
 
     @property
     def place(self) -> str:
@@ -74,9 +76,13 @@ class Plan:
 
     def blank(self, pool: Pool, number: int, path: str) -> Record:
         """The record of an attempt of which nothing is known yet."""
+        return self.record(pool.provider.name, pool.isolation, number, path)
+
+    def record(self, provider: str, isolation: str, number: int, path: str) -> Record:
         task = self.instance.task
         return Record(
             identity=self.identity,
+            conditions=dict(self.conditions),
             task=task.id,
             variant=self.instance.variant.id,
             agent=self.agent.label,
@@ -89,8 +95,8 @@ class Plan:
             pass_at=self.limits.pass_at,
             digest=task.digest,
             seed=self.instance.seed,
-            provider=pool.provider.name,
-            isolation=pool.isolation,
+            provider=provider,
+            isolation=isolation,
             folder=str(task.folder),
             path=path,
             agent_version=self.harness.version(self.agent),
@@ -113,17 +119,39 @@ def make_plan(
         pass_at=card.pass_at if settings.pass_at is None else settings.pass_at,
         model=Budget(turns=settings.max_turns, tokens=settings.max_tokens, usd=settings.max_usd),
     )
-    identity = fingerprint(
-        instance.task.id,  # its inputs are built from it: a copy elsewhere is another task
-        instance.task.digest,
-        instance.variant.id,
-        instance.seed,
-        trial,
-        harness.identity(agent),
-        settings.prompt_suffix,
-        limits,
-    )
-    return Plan(instance, agent, harness, limits, identity, trial, settings.keep)
+    conditions = _conditions(instance, harness.identity(agent), settings, limits)
+    # With the task's id, for its inputs are built from it: a copy elsewhere is another task.
+    identity = fingerprint(instance.task.id, instance.variant.id, trial, conditions)
+    own = replace(instance)  # a grader's calls for it are told from those of others at it
+    return Plan(own, agent, harness, limits, identity, conditions, trial=trial, keep=settings.keep)
+
+
+def _conditions(
+    instance: Instance, agent: object, settings: Settings, limits: Limits
+) -> dict[str, str]:
+    """Whatever would change what comes of an attempt, as a user calls it.
+
+    The provider is one: a card's packages are in images only, and `local` is the host itself; so a
+    score is of the machine that it was got on. Neither the URL of a model's server is, which names
+    a place and no model, nor what fixtures override: they are asked when an item is run.
+    """
+    model = limits.model
+    values = {
+        "task": instance.task.digest,
+        "seed": instance.seed,
+        "agent": fingerprint(agent),
+        "prompt suffix": settings.prompt_suffix,
+        "provider": settings.provider + ", unsafe" * settings.unsafe_local,
+        "image": settings.image or "",
+        "timeout": limits.agent,
+        "grade timeout": limits.grade,
+        "phase timeout": limits.phase,
+        "pass at": limits.pass_at,
+        "max turns": model.turns,
+        "max tokens": model.tokens,
+        "max usd": model.usd,
+    }
+    return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
 def widened(network: str | tuple[str, ...], hosts: tuple[str, ...]) -> str | tuple[str, ...]:

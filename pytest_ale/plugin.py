@@ -7,7 +7,7 @@ task needs is imported when the first task folder is found (benchmarks/startup.p
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from os.path import exists
@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ale import hookspecs, progress
-from pytest_ale.decided import choose_run, decided, versions
+from pytest_ale.decided import choose_run, decided, durations, environ, hold_run, versions
 from pytest_ale.fixtures import (
     ale_agent,
     ale_agents,
+    ale_attempts,
+    ale_bench,
     ale_controls,
     ale_gateway,
     ale_grader,
+    ale_lanes,
     ale_output,
     ale_prompt,
     ale_run,
@@ -37,6 +40,7 @@ from pytest_ale.report.session import Reporting
 from pytest_ale.session import (
     AGENTS,
     CARDS,
+    COLLECTED,
     DONE,
     SETTINGS,
     heed_sigterm,
@@ -46,9 +50,12 @@ from pytest_ale.settings import BadSetting, Settings, read_settings
 from pytest_ale.taxonomy import CLUSTERS, FEATURES, TIERS
 from pytest_ale.wire import (
     Wire,
+    deal_singly,
+    from_controller,
     is_worker,
     refuse,
     runs_workers,
+    sharing,
     without_workers,
 )
 
@@ -58,9 +65,12 @@ if TYPE_CHECKING:
 __all__ = [
     "ale_agent",
     "ale_agents",
+    "ale_attempts",
+    "ale_bench",
     "ale_controls",
     "ale_gateway",
     "ale_grader",
+    "ale_lanes",
     "ale_output",
     "ale_prompt",
     "ale_run",
@@ -121,7 +131,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if settings.sources:
         _check_settings(config, settings)
     choose_run(config, settings)
-    wire = Wire(partial(decided, config), partial(_lost, config), partial(_collected, config))
+    wire = Wire(
+        partial(decided, config),
+        partial(_lost, config),
+        partial(_collected, config),
+        partial(_met, config),
+    )
     config.pluginmanager.register(wire, "ale-wire")
     config.add_cleanup(progress.show(partial(_say, config)))
     if not is_worker(config):
@@ -139,7 +154,7 @@ def _read(config: pytest.Config) -> Settings:
     try:
         return read_settings(
             config.getoption,
-            os.environ,
+            environ(config),
             config.getini,
             config.rootpath,
             config.invocation_params.dir,
@@ -158,36 +173,72 @@ def _markers() -> Generator[str]:
 
 def _check_settings(config: pytest.Config, settings: Settings) -> None:
     """Say at once what could not work later; defaults need no check, and no imports for it."""
-    from pytest_ale.ceiling import check_prices
-    from pytest_ale.launch import agents_of, check_keys, check_provider
+    from pytest_ale.launch import agents_of
 
     try:
-        agents = agents_of(config.hook, settings, versions(config))
-        config.stash[AGENTS] = agents
-        check_provider(settings)
-        if not (is_worker(config) or config.option.collectonly or settings.dry_run):
-            check_keys(settings, agents, os.environ)
-        check_prices(settings, agents)
+        config.stash[AGENTS] = agents_of(config.hook, settings, versions(config))
+        if not is_worker(config):  # its controller has looked
+            _check_launch(config, settings)
     except (LookupError, ValueError) as error:
-        raise pytest.UsageError(f"pytest-ale: {error.args[0]}") from None
-    if runs_workers(config) and any(agent.harness == "human" for agent in config.stash[AGENTS]):
-        raise pytest.UsageError("pytest-ale: agent human needs the terminal: leave out -n")
+        refuse(config, f"pytest-ale: {error.args[0]}")
+        return
+    many = "-n" if runs_workers(config) else "--ale-concurrency" * (settings.concurrency > 1)
+    if many and any(agent.harness == "human" for agent in config.stash[AGENTS]):
+        raise pytest.UsageError(f"pytest-ale: agent human needs the terminal: leave out {many}")
+    if many == "-n" and settings.concurrency > 1:
+        k = settings.concurrency
+        raise pytest.UsageError(
+            f"pytest-ale: --ale-concurrency={k} is for one process: leave out -n, or say -n {k}"
+        )
 
 
-def _lost(config: pytest.Config, report: pytest.TestReport) -> None:
+def _check_launch(config: pytest.Config, settings: Settings) -> None:
+    from pytest_ale.ceiling import check_prices
+    from pytest_ale.launch import check_keys, check_provider
+
+    check_provider(settings)
+    if not (config.option.collectonly or settings.dry_run):
+        check_keys(settings, config.stash[AGENTS], os.environ)
+    check_prices(settings, config.stash[AGENTS])
+
+
+def _lost(
+    config: pytest.Config, report: pytest.TestReport, how: str, again: Callable[[], bool]
+) -> None:
     from pytest_ale.lost import tell_lost
 
-    tell_lost(config, report)
+    tell_lost(config, report, how, again)
 
 
 def _collected(config: pytest.Config, ids: Sequence[str]) -> list[str]:
-    """A controller collects nothing: what the run may cost is told by what a worker collected."""
+    """A controller collects nothing: what the run may cost is told by what a worker collected,
+    and whether there is a task."""
+    if any("main.py::" in id for id in ids):
+        from pytest_ale.order import has_tasks
+
+        if has_tasks(config, ids):
+            deal_singly(config)
+            hold_run(config, make=True)
+            config.stash[COLLECTED] = sum("main.py::" in id for id in ids)
     if AGENTS not in config.stash:  # no setting but defaults: nobody costs anything
         return []
     from pytest_ale.ceiling import of_ids
     from pytest_ale.index import CardIndex
 
-    return of_ids(config, ids, CardIndex(_cache_file(config)))
+    index = CardIndex(_cache_file(config))
+    said = of_ids(config, ids, index)
+    if config.stash[DONE] is not None:
+        from pytest_ale.resuming import said_of_ids
+
+        said = said_of_ids(config, ids, index) + said
+    return said
+
+
+def _met(config: pytest.Config, name: str, place: str) -> None:
+    if COLLECTED in config.stash:  # there are tasks
+        from pytest_ale.elsewhere import meet
+
+        meet(config, name, place)
 
 
 # Collection.
@@ -219,7 +270,14 @@ def _first_task(config: pytest.Config) -> None:
 
     if AGENTS not in config.stash:
         config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS], versions(config))
-    config.stash[CARDS] = CardIndex(_cache_file(config))
+    cards = CardIndex(_cache_file(config), one_of_many=is_worker(config))
+    config.add_cleanup(cards.close)
+    config.stash[CARDS] = cards
+    if (known := durations(config)) is not None:
+        from pytest_ale.order import Order
+
+        order = Order(config.stash[SETTINGS], known, sharing(config))
+        config.pluginmanager.register(order, "ale-order")
 
 
 def _cache_file(config: pytest.Config) -> Path | None:
@@ -247,24 +305,42 @@ def pytest_collection_modifyitems(
         return
     if gone:
         config.hook.pytest_deselected(items=gone)
+    if items and (name := from_controller(config).get("elsewhere")):
+        from pytest_ale.elsewhere import introduce
+
+        introduce(config, name)
 
 
 def pytest_report_collectionfinish(
     config: pytest.Config, items: Sequence[pytest.Item]
 ) -> list[str]:
     """Say what the run may cost before it begins; workers have no terminal to say it on."""
-    if AGENTS not in config.stash:
+    if AGENTS not in config.stash or is_worker(config):
         return []
     from pytest_ale.ceiling import of_items
 
-    return of_items(config, items)
+    said = of_items(config, items)
+    if config.stash[DONE] is not None:
+        from pytest_ale.resuming import said_of_items
+
+        said = said_of_items(config, items) + said
+    return said
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """A dry run ends here; what could not be collected ends it as it would any run."""
     refused = session.testsfailed and not session.config.option.continue_on_collection_errors
-    return True if session.config.stash[SETTINGS].dry_run and not refused else None
+    only_looks = session.config.option.collectonly or session.config.option.setupshow
+    settings = session.config.stash[SETTINGS]
+    if refused or settings.dry_run:
+        return None if refused else True
+    if settings.concurrency == 1 or only_looks or CARDS not in session.config.stash:
+        return None
+    from pytest_ale.ahead import run_ahead
+
+    run_ahead(session, settings.concurrency)
+    return True
 
 
 # Reports.
@@ -275,8 +351,10 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """An infrastructure fault found while the agent is graded is pytest's error, no failure."""
-    if call.excinfo is None or CARDS not in item.config.stash:
+    if CARDS not in item.config.stash:
         return (yield)
+    if call.excinfo is None:
+        return _clocked(item, call, (yield))
     from pytest_ale.fixtures import early_fault
     from pytest_ale.sandbox import Fault
 
@@ -285,6 +363,17 @@ def pytest_runtest_makereport(
     report = yield
     if call.when == "call" and isinstance(call.excinfo.value, Fault):
         report.when = "setup"
+    return _clocked(item, call, report)
+
+
+def _clocked(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+) -> pytest.TestReport:
+    """What an attempt took that was made ahead, it took before its item was run."""
+    if item.config.stash[SETTINGS].concurrency > 1:
+        from pytest_ale.ahead import seconds_of
+
+        report.duration += seconds_of(item, call.when)
     return report
 
 

@@ -61,7 +61,8 @@ class Record:
     message: str = ""  # how the agent ended, or what failed
     phase: str = ""  # in which an infrastructure fault happened
     started: str = ""
-    seconds: float = 0.0  # the agent's work
+    seconds: float = 0.0  # from the agent's launch to its end
+    working: float | None = None  # of these, what it did not have to wait
     phases: dict[str, float] = field(default_factory=dict)
     cost_usd: float | None = None
     tokens_in: int | None = None
@@ -72,11 +73,17 @@ class Record:
     models: list[str] = field(default_factory=list)  # that answered
     first_request: float | None = None  # seconds from when a sandbox was asked for
     waited: float = 0.0  # seconds, for the model server's rate limits
+    queued: float = 0.0  # seconds, for its turn, and for a provider that said: not now
     output: dict[str, str] = field(default_factory=dict)  # file -> sha256
     refused: tuple[str, ...] = ()  # what was not taken out of the sandbox
     isolation: str = ""
     lease: str = ""
     kept: bool = False
+    conditions: dict[str, str] = field(default_factory=dict)  # that its identity is made of
+
+    def plain(self) -> dict[str, object]:
+        """As JSON has it; dataclasses.asdict would copy all that is in it, which takes 1 ms."""
+        return vars(self) | {"checks": [vars(check) for check in self.checks]}
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -106,6 +113,8 @@ class Record:
             "trial": self.trial,
             "attempts": self.attempt,
             "seconds": round(self.seconds, 3),
+            "working": self.working if self.waited else None,
+            "waited": self.waited or None,
             "cost_usd": self.cost_usd,
             "tokens_in": self.tokens_in,
             "tokens_out": self.tokens_out,
@@ -197,10 +206,11 @@ class RunDir:
             folder.mkdir(parents=True, exist_ok=True)
             if grade is not None:
                 write_atomically(folder / "grade.json", asdict(grade))
+            told = record.plain()
             with self._listing() if listed else nullcontext():
-                write_atomically(folder / "attempt.json", asdict(record))
+                write_atomically(folder / "attempt.json", told)
                 if listed:
-                    append_line(self.path / "results.jsonl", asdict(record))
+                    append_line(self.path / "results.jsonl", told)
         except OSError as error:
             raise RecordFault(
                 f"the record {folder / 'attempt.json'} cannot be written: {error.strerror}"
@@ -219,7 +229,7 @@ class RunDir:
             listed = {line.get("path") for line in read_lines(self.path / "results.jsonl")}
             for record in self.records():
                 if record.path not in listed:
-                    append_line(self.path / "results.jsonl", asdict(record))
+                    append_line(self.path / "results.jsonl", record.plain())
 
     def records(self) -> Iterator[Record]:
         """Every attempt in the order they ended; attempt.json fills in what a crash cut off."""
@@ -249,7 +259,17 @@ def read_lines_of(path: Path) -> list[dict[str, object]]:
 
 def write_atomically(path: Path, value: object) -> None:
     """Write JSON under another name and rename: a reader sees all of it or none."""
-    write_text(path, scrub().text(json.dumps(value, indent=1)) + "\n")
+    write_text(path, scrub().text(indented(value)) + "\n")
+
+
+def indented(value: object) -> str:
+    """JSON to be read by people, too; json.dumps takes 10 times as long for it."""
+    from pydantic_core import PydanticSerializationError, to_json
+
+    try:
+        return to_json(value, indent=1).decode()
+    except PydanticSerializationError:  # half of a surrogate pair
+        return json.dumps(value, indent=1)
 
 
 def write_text(path: Path, text: str) -> None:

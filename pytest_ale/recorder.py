@@ -42,11 +42,22 @@ class Recorder:
         self._lock = threading.RLock()
         self._told: list[dict[str, object]] = []  # of which the steps were made
         self._subagents: dict[str, Recorder] = {}
+        self._begun: tuple[str, Mapping[str, object]] | None = None
         self.changes = 0
 
     @property
     def empty(self) -> bool:
         return not self._steps
+
+    def begin(self, name: str, arguments: Mapping[str, object]) -> None:
+        """Say what is called now; it becomes a step when it has ended."""
+        self._begun = name, arguments
+
+    @property
+    def latest(self) -> tuple[str, Mapping[str, object]] | Step | None:
+        """The call that goes on, or else the last step."""
+        begun, steps = self._begun, self._steps
+        return begun or (steps[-1] if steps else None)
 
     def name_model(self, model: str) -> None:
         """Say which model it was, where that was left to the agent."""
@@ -160,7 +171,7 @@ class Recorder:
             return self._append_locked(fields)
 
     def _append_locked(self, fields: Mapping[str, object]) -> int:
-        number = len(self._steps) + 1
+        number, self._begun = len(self._steps) + 1, None
         plain = {key: _recordable(value) for key, value in fields.items()}
         plain |= {"step_id": number, "timestamp": _stamp(fields.get("timestamp"))}
         self._keep(number, plain)

@@ -64,6 +64,7 @@ class RecordingSandbox:
         arguments = {name: value for name, value in said.items() if value is not None}
         started, clock, told = time.time(), time.monotonic(), "did not end"
         extra: dict[str, object] = {}
+        self._recorder.begin("exec", arguments)
         try:
             result = self._sandbox.exec(
                 command, timeout=timeout, cwd=cwd, env=env, user=user, stdin=stdin, check=check

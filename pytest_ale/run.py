@@ -16,6 +16,7 @@ from pytest_ale.grade import Grade
 from pytest_ale.grading import Grader
 from pytest_ale.harness import Ending
 from pytest_ale.journal import Journal
+from pytest_ale.lanes import Lanes
 from pytest_ale.leases import Pool
 from pytest_ale.phase import LINGER, Phases, as_fault
 from pytest_ale.plan import Plan
@@ -41,50 +42,64 @@ class Attempt:
         grader: Grader,
         run_dir: RunDir,
         gateway: Control | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
         self.plan = plan
+        self.lanes = lanes or Lanes.of(1, patience=0)
         self.journal = Journal(plan, pool, run_dir)
-        self.steps = Steps(plan, pool, grader, self.journal, gateway)
-        self.phases = Phases(self.journal.event)
+        self.steps = Steps(plan, pool, grader, self.journal, self.lanes, gateway)
+        self.phases = Phases(self.journal.event, self.journal.begin)
 
     def prepare(self) -> None:
         """Build the inputs, lease a sandbox and stage it."""
         with self._giving_up():
             self.journal.open()
-            self._phase("build", self.steps.build, MARGIN)
-            self._phase("lease", self.steps.lease)
+            with self.lanes.build:
+                self._phase("build", self.steps.build, MARGIN)
+            limit = self.plan.limits.phase
+            self.phases.run("lease", limit, self.steps.lease, lambda: self.steps.queued.seconds)
             self._phase("stage", self.steps.stage, MARGIN)
 
     def perform(self) -> Record:
         """Let the agent work, stop it, take out what it left, grade, record."""
         with self._giving_up():
-            ending = self._run()
-            self._phase("stop", self.steps.stop)
-            self._phase("collect", self.steps.collect)
-            grade = self.grade()
+            with self.lanes.run:
+                ending = self._run()
+                self._phase("stop", self.steps.stop)
+            with self.lanes.grade:
+                self._phase("collect", self.steps.collect)
+                grade = self.grade()
             self._phase("record", lambda: self.journal.settle(ending, grade, self.phases.seconds))
         return self.record
 
     def release(self) -> None:
         """Give everything back; a fault here is the ledger's, and changes no score."""
-        left_behind = self.phases.last_thread()
-        self._phase("release", self.steps.release)
-        if left_behind:  # by a deadline or Ctrl-C: without its sandbox it soon ends
-            left_behind.join(LINGER)
+        self.phases.stand_firm()
+        try:
+            self._phase("release", self.steps.release)
+        finally:
+            self.lanes.start.freed()
+            self.phases.end()
+        self.phases.linger(LINGER)  # without its sandbox, what was left behind soon ends
+
+    def cancel(self) -> None:
+        """End it where it is, without a score, from another thread; it is still to be released."""
+        self.phases.cancel()
 
     def _run(self) -> Ending:
         """An agent that does not end in time is stopped; that is its ending, and no fault."""
         limit = self.plan.limits.agent
         try:
-            return self.phases.run("run", limit + MARGIN, self.steps.run)
+            return self.phases.run("run", limit + MARGIN, self.steps.run, self.steps.waited)
         except PhaseTimeout:
-            late = Ending("timeout", f"the agent did not end within {limit:g} s")
-            return self._phase("judge", lambda: self.steps.judged(late))
+            return self._phase("judge", self.steps.late)
 
     def grade(self, output: Path | None = None) -> Grade:
         """Grade what was collected, or (a control) another output for the same inputs."""
         limit = self.plan.limits.grade + self.plan.limits.phase  # a verifier is leased in it
-        return self.phases.run("grade", limit, lambda: self.steps.grade(output))
+        before, queued = self.steps.queued.seconds, self.steps.queued
+        step, extra = lambda: self.steps.grade(output), lambda: queued.seconds - before
+        return self.phases.run("grade", limit, step, extra)
 
     def _phase(self, name: str, step: Callable[[], T], margin: float = 0) -> T:
         return self.phases.run(name, self.plan.limits.phase + margin, step)
@@ -98,6 +113,15 @@ class Attempt:
             error = as_fault(raised)
             self.journal.give_up(error, self.phases.now, self.phases.seconds)
             raise error from error.__cause__
+
+    def regain(self) -> None:
+        """Wait for a provider that gave sandboxes, and does not answer now."""
+        self.steps.regain()
+
+    @property
+    def zone(self) -> str:
+        """Where its sandbox was, for a provider that has zones."""
+        return self.steps.zone
 
     @property
     def record(self) -> Record:

@@ -5,19 +5,26 @@ Knows nothing of what an attempt does.
 
 from __future__ import annotations
 
+import random
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from pytest_ale.gateway import ModelLost
+from pytest_ale.phase import Cancelled
+from pytest_ale.plan import Plan
 from pytest_ale.record import Record
 from pytest_ale.run import Attempt
 from pytest_ale.sandbox import Fault, HarnessFault, PhaseTimeout, ProviderFault, SandboxLost
 
-__all__ = ["Runner"]
+__all__ = ["Job", "Runner"]
 
 # What a fresh sandbox may cure; task code and a full disk would fail again.
 CURABLE = (HarnessFault, ModelLost, PhaseTimeout, ProviderFault, SandboxLost)
+
+# Seconds before the second attempt, and how much longer before each that follows.
+PAUSE, GROWTH, LONGEST = 0.5, 4.0, 60.0
 
 
 class Runner:
@@ -25,20 +32,23 @@ class Runner:
 
     def __init__(
         self,
-        make: Callable[[], Attempt],
+        make: Callable[[tuple[str, ...]], Attempt],
         retries: int,
-        recorded: Callable[[Record], None],
+        refused: tuple[Plan, str] | None = None,
     ) -> None:
         self._make = make
-        self._recorded = recorded
+        self.refused = refused  # what was meant, and why no sandbox for it can be had
         self._left = retries
+        self._pause = PAUSE
+        self._cancelled = threading.Event()
+        self._avoid: tuple[str, ...] = ()  # zones in which attempts failed
         self.attempt: Attempt | None = None
-        self.pause = 0.5
+        self.recorded: Callable[[Record], None] = lambda record: None  # shown the last record
 
     def prepare(self) -> None:
         """Begin an attempt, again after a curable fault."""
         while True:
-            self.attempt = self._make()
+            self.attempt = self._make(self._avoid)
             try:
                 return self.attempt.prepare()
             except Fault as fault:
@@ -50,7 +60,7 @@ class Runner:
             assert self.attempt is not None
             try:
                 record = self.attempt.perform()
-                self._recorded(record)
+                self.recorded(record)
                 return record
             except Fault as fault:
                 self._again(fault)
@@ -62,12 +72,80 @@ class Runner:
             with suppress(Fault):
                 self.attempt.release()
 
+    def cancel(self) -> None:
+        """End the attempt where it is, from another thread; there will be no other."""
+        self._cancelled.set()
+        if self.attempt is not None:
+            self.attempt.cancel()
+
     def _again(self, fault: Fault) -> None:
         assert self.attempt is not None
         if self._left <= 0 or not isinstance(fault, CURABLE):
-            self._recorded(self.attempt.record)
+            self.recorded(self.attempt.record)
             raise fault
         self._left -= 1
+        zone = fault.zone if isinstance(fault, ProviderFault) else ""
+        self._avoid += tuple(filter(None, [zone or self.attempt.zone]))
         self.release()
-        time.sleep(self.pause)
-        self.pause *= 2
+        # Not in step with others that failed for the same reason.
+        if self._cancelled.wait(self._pause * random.uniform(0.7, 1.3)):
+            raise Cancelled("the run ends")
+        self._pause = min(self._pause * GROWTH, LONGEST)
+        self.attempt.regain()
+
+
+class Job:
+    """A runner's whole story in a thread of its own, told like a runner's once it is over."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.refused = runner.refused
+        self.seconds = {"setup": 0.0, "call": 0.0}
+        self.recorded: Callable[[Record], None] = lambda record: None
+        self.over = False  # but for the release
+        self._last: Record | None = None
+        self._raised: dict[str, BaseException] = {}
+        runner.recorded = self._note
+
+    def work(self) -> None:
+        """Do it; what is raised is kept for the phase of the item in which it will be told."""
+        steps: tuple[tuple[str, Callable[[], object]], ...]
+        steps = (("setup", self.runner.prepare), ("call", self.runner.perform))
+        for phase, step in steps:
+            began = time.monotonic()
+            try:
+                step()
+            except BaseException as raised:
+                self._raised[phase] = raised
+                return
+            finally:
+                self.seconds[phase] = time.monotonic() - began
+
+    @property
+    def cancelled(self) -> bool:
+        return any(not isinstance(raised, Exception) for raised in self._raised.values())
+
+    @property
+    def attempt(self) -> Attempt | None:
+        return self.runner.attempt
+
+    def prepare(self) -> None:
+        self._tell("setup")
+
+    def perform(self) -> Record:
+        self._tell("call")
+        assert self._last is not None
+        self.recorded(self._last)
+        return self._last
+
+    def release(self) -> None:
+        """That is done already, or under way."""
+
+    def _note(self, record: Record) -> None:
+        self._last = record
+
+    def _tell(self, phase: str) -> None:
+        if phase in self._raised:
+            if self._last is not None:
+                self.recorded(self._last)
+            raise self._raised[phase]

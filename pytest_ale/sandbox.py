@@ -4,6 +4,7 @@ Knows nothing of pytest, tasks or agents.
 
     Fault                      infrastructure: never a score, whatever the phase
      ├─ ProviderFault          no sandbox could be had, reached or released
+     │   └─ Busy               not now (quota, rate): asked again later it may work
      ├─ SandboxLost            a sandbox went away that nobody asked to go
      ├─ HarnessFault           an agent program could not be deployed or launched
      ├─ GraderFault            task code broke its contract or crashed
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 __all__ = [
+    "Busy",
     "Button",
     "Desktop",
     "DesktopError",
@@ -61,7 +63,19 @@ class Fault(Exception):
     phase: str = ""
 
 
-class ProviderFault(Fault): ...
+class ProviderFault(Fault):
+    """`zone` is where it happened, of a provider that has several."""
+
+    zone: str = ""
+
+
+class Busy(ProviderFault):
+    """The provider says: not now; asked again later, it may work."""
+
+    def __init__(self, message: str, what: str = "quota", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.what = what  # "quota" | "rate"
+        self.retry_after = retry_after  # seconds, where the provider said so
 
 
 class SandboxLost(Fault): ...
@@ -110,7 +124,8 @@ class SandboxSpec:
 
     `hidden` are host paths that must not be seen from inside. `kits` are host folders that are
     seen inside read-only, each by its own name below /opt/ale. `sockets` are unix sockets on the
-    host, each reached inside by a loopback port, whatever the network.
+    host, each reached inside by a loopback port, whatever the network. `avoid` are zones in which
+    attempts at the same failed before.
     """
 
     os: str = "linux"
@@ -128,6 +143,7 @@ class SandboxSpec:
     kits: tuple[Path, ...] = ()
     sockets: Mapping[int, Path] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,7 +244,8 @@ class Sandbox(Protocol):
 
     @property
     def about(self) -> Mapping[str, object]:
-        """What it is made of, for the record: image, engine, what was asked and what was given."""
+        """What it is made of, for the record: image, engine, what was asked and what was given;
+        `zone`, where its provider has several."""
         ...
 
     @property
@@ -305,7 +322,7 @@ class Provider(Protocol):
         ...
 
     def create(self, lease: str, spec: SandboxSpec) -> Sandbox:
-        """Make a clean sandbox that carries the lease's id as its label."""
+        """Make a clean sandbox that carries the lease's id as its label; Busy for `not now`."""
         ...
 
     def attach(self, lease: str, spec: SandboxSpec) -> Sandbox:

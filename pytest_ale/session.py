@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AGENTS",
     "CARDS",
+    "COLLECTED",
     "DONE",
+    "DURATIONS",
     "GATEWAY",
     "RUN",
     "SETTINGS",
@@ -35,6 +37,9 @@ RUN: pytest.StashKey[Path] = pytest.StashKey()  # the run directory, which may n
 GATEWAY: pytest.StashKey[Path | None] = pytest.StashKey()
 # Identities that have a score already; None when nothing is resumed.
 DONE: pytest.StashKey[frozenset[str] | None] = pytest.StashKey()
+COLLECTED: pytest.StashKey[int] = pytest.StashKey()  # tasks' items that the session is to run
+# What the order of items goes by, packed; None where they keep that in which they were collected.
+DURATIONS: pytest.StashKey[bytes | None] = pytest.StashKey()
 
 
 def own_properties(properties: Iterable[object]) -> dict[str, object]:

@@ -39,6 +39,8 @@ class Settings:
     grade_timeout: float
     phase_timeout: float
     prompt_suffix: str
+    concurrency: int
+    queue_timeout: float
     retries: int
     base_url: str | None
     max_usd: float | None
@@ -51,6 +53,7 @@ class Settings:
     dir: str
     resume: str | None
     controls: bool
+    live: str
     min_score: float | None
     unsafe_local: bool
     rootdir: Path

@@ -9,16 +9,19 @@ import os
 import threading
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from pytest_ale import scratch
 from pytest_ale.access import Access
-from pytest_ale.gateway import Control, Tally, Terms
+from pytest_ale.deadline import most_waiting
+from pytest_ale.gateway import Control, GatewayFault, Tally, Terms
 from pytest_ale.grade import Grade
 from pytest_ale.grading import Built, Grader
 from pytest_ale.harness import Ending, How, Work
 from pytest_ale.journal import Journal
+from pytest_ale.lanes import Lanes, Stopwatch
 from pytest_ale.leases import Lease, Pool, new_lease_id
 from pytest_ale.plan import Plan
 from pytest_ale.recording import RecordingSandbox
@@ -36,11 +39,12 @@ from pytest_ale.story import Story
 from pytest_ale.task import render
 from pytest_ale.text import shown
 from pytest_ale.trees import remove
-from pytest_ale.verdict import judged
+from pytest_ale.verdict import judged, with_waiting
 
 __all__ = ["Steps"]
 
 KITS = "/opt/ale"  # where a provider shows kits, each by its name
+REGAIN_SECONDS = 30.0  # that a provider may be away, for an engine that is started anew
 SHOTS = ".ale/screenshots"  # where the bridge keeps what it showed, in the agent's home
 
 
@@ -53,13 +57,16 @@ class Steps:
         pool: Pool,
         grader: Grader,
         journal: Journal,
+        lanes: Lanes,
         gateway: Control | None = None,
     ) -> None:
         self._plan = plan
         self._pool = pool
         self._grader = grader
         self._journal = journal
+        self._lanes = lanes
         self._gateway = gateway
+        self.queued = Stopwatch()  # for a place among those who start, and for a provider's quota
         self._access: Access | None = None
         self._work: Work | None = None
         self._workspace = scratch.make("built")
@@ -87,6 +94,7 @@ class Steps:
                 tcp=harness.outside,
                 outside=harness.searches(plan.agent)
                 or plan.instance.task.card.environment.network == "open",
+                waiting=most_waiting(plan.limits.agent),
             )
             self._access = Access.open(self._gateway, plan.agent.harness, terms)
         sockets = self._access.sockets if self._access and not harness.outside else {}
@@ -111,12 +119,14 @@ class Steps:
     def run(self) -> Ending:
         """Let the harness work until it is done; its own failings are endings, not faults."""
         work, harness = self.work, self._plan.harness
-        work.deadline = time.monotonic() + self._plan.limits.agent
+        work.began = time.monotonic()
         try:
             ending = harness.run(work)
         except SandboxError as error:  # the machine works and says no: the agent's to handle
-            late = isinstance(error, ExecTimeout) and time.monotonic() >= work.deadline
-            ending = Ending("timeout" if late else "crashed", f"{type(error).__name__}: {error}")
+            # Not by its deadline: a provider may know nothing of one that moves (deadline.py).
+            late = isinstance(error, ExecTimeout) and time.monotonic() >= work.began + work.limit
+            said = f"{type(error).__name__}: {error}" + (with_waiting(work) if late else "")
+            ending = Ending("timeout" if late else "crashed", said)
         except Exception as error:
             if isinstance(error, Fault) or work.tally is None:
                 raise
@@ -131,7 +141,19 @@ class Steps:
 
     def judged(self, ending: Ending) -> Ending:
         """What an ending comes to, by what the gateway saw of the agent."""
-        return judged(self._plan.harness.name, self.work, ending)
+        try:
+            return judged(self._plan.harness.name, self.work, ending)
+        except Fault:  # the record of a failed attempt says what it used and where it waited, too
+            with suppress(GatewayFault):
+                self._journal.account(self.work.tally and self.work.tally(), self.work.closing)
+            raise
+
+    def late(self) -> Ending:
+        """What it comes to that an agent was still at work when its time was over."""
+        return self.judged(Ending("timeout", f"the agent did not end within {self.work.given}"))
+
+    def waited(self) -> float:
+        return self.work.waited
 
     @property
     def work(self) -> Work:
@@ -149,7 +171,7 @@ class Steps:
             prompt="",
             task=plan.instance.task.id,
             variant=plan.instance.variant.id,
-            deadline=time.monotonic(),
+            limit=plan.limits.agent,
             log_dir=journal.logs,
             env={
                 "ALE_PROMPT_FILE": self._prompt_file,
@@ -162,7 +184,7 @@ class Steps:
             kits=kits,
             model_url=access.url if access else "",
             model_key=access.door.token if access else "",
-            tally=access.tally if access else None,
+            tally=journal.asked(access.tally) if access else None,
             keys={name: os.environ[name] for name in plan.harness.keys if name in os.environ},
         )
         if plan.harness.oracle:
@@ -204,7 +226,8 @@ class Steps:
     def _verifier(self) -> Sandbox:
         """A fresh sandbox of the same kind that no agent has touched."""
         spec = self._plan.instance.spec((), self._labels(" (verifier)"))
-        return self._new_lease(spec).sandbox
+        with self._lanes.grade.aside():
+            return self._new_lease(spec).sandbox
 
     def _labels(self, what: str = "") -> dict[str, str]:
         return {"attempt": self._journal.record.path + what, "run": self._journal.run}
@@ -212,7 +235,11 @@ class Steps:
     def _new_lease(self, spec: SandboxSpec) -> Lease:
         """Note the id before the sandbox exists: an interrupted lease is released by it."""
         self._leases.append(id := new_lease_id())
-        lease = self._pool.lease(spec, id)
+        spec = replace(spec, avoid=self._plan.avoid)
+        try:
+            lease = self._lanes.start.admit(lambda: self._pool.lease(spec, id), self.queued)
+        finally:
+            self._journal.queued(self.queued.seconds)
         if self._released.is_set():  # Ctrl-C or a deadline did not wait for the provider
             self._pool.release(id, spec.labels["attempt"])
             raise SandboxLost(f"sandbox {id} came when the attempt was over")
@@ -234,6 +261,13 @@ class Steps:
     def _close_access(self) -> Tally | None:
         access, self._access = self._access, None
         return access.close() if access else None
+
+    def regain(self) -> None:
+        self._pool.regain(REGAIN_SECONDS)
+
+    @property
+    def zone(self) -> str:
+        return str(self._lease.sandbox.about.get("zone", "")) if self._lease else ""
 
     @property
     def sandbox(self) -> Sandbox:

@@ -19,7 +19,7 @@ from pytest_ale.text import clean, one_line
 if TYPE_CHECKING:
     from pytest_ale.harness import Work
 
-__all__ = ["Stopped", "Watch", "ending_of", "judged"]
+__all__ = ["Stopped", "Watch", "ending_of", "judged", "with_waiting"]
 
 SILENT_SECONDS = 120.0  # until the first request: the slowest of three CLIs takes 3 s
 TOOLLESS_REQUESTS = 6  # and
@@ -69,7 +69,8 @@ def ending_of(name: str, work: Work, status: int | None, last_words: str) -> End
     closing = work.closing
     work.last_words = last_words
     if status is None:
-        return Ending("timeout", f"{name} was still at work when its time was over")
+        said = f"{name} was still at work when its time was over"
+        return Ending("timeout", said + with_waiting(work))
     if closing and (closing.refused or closing.failed):
         outcome: How = "refused" if closing.refused else "crashed"
         return Ending(outcome, clean(closing.failed, 2000))
@@ -78,6 +79,11 @@ def ending_of(name: str, work: Work, status: int | None, last_words: str) -> End
         said = f": {one_line(last_words, SAID)}" if last_words else ""
         return Ending("crashed", f"{name} ended with {ended}{said}")
     return Ending()
+
+
+def with_waiting(work: Work) -> str:
+    """What a timeout's message adds where waiting for rate limits moved the deadline."""
+    return f": {work.given}" if work.waited >= 0.5 else ""
 
 
 def judged(name: str, work: Work, ending: Ending) -> Ending:

@@ -519,12 +519,14 @@ def test_ale_shell_is_short_for_it(project: Project) -> None:
     assert [record["variant"] for record in project.results] == ["b"]
 
 
-def test_a_person_needs_a_terminal_and_no_workers(project: Project) -> None:
+@pytest.mark.parametrize("many", ["-n2", "--ale-concurrency=2"])
+def test_a_person_needs_a_terminal_alone(project: Project, many: str) -> None:
     project.task()
-    with Terminal([*PYTEST, "tasks", "--ale-agent=human", "-n2"], project.path) as terminal:
+    with Terminal([*PYTEST, "tasks", "--ale-agent=human", many], project.path) as terminal:
         status, shown = terminal.end()
     assert status == pytest.ExitCode.USAGE_ERROR
-    assert "ERROR: pytest-ale: agent human needs the terminal: leave out -n" in shown
+    told = f"agent human needs the terminal: leave out {many.rstrip('=2')}"
+    assert f"ERROR: pytest-ale: {told}" in shown
     alone = subprocess.run(
         [*PYTEST, "tasks", "--ale-agent=human"],
         cwd=project.path,

@@ -139,6 +139,13 @@ OPTIONS: dict[str, object] = {
     "ale_grade_timeout": 7,
     "ale_pass_at": 0.5,
     "ale_prompt_suffix": "Hurry",
+    "ale_phase_timeout": 7,
+    "ale_max_turns": 7,
+    "ale_max_tokens": 7,
+    "ale_max_usd": 7,
+    "ale_provider": "docker",
+    "ale_image": "debian:trixie",
+    "ale_unsafe_local": True,
 }
 IRRELEVANT: dict[str, object] = {
     "ale_keep": "failed",
@@ -146,6 +153,8 @@ IRRELEVANT: dict[str, object] = {
     "ale_retries": 0,
     "ale_trials": 5,
     "ale_dir": "elsewhere",
+    "ale_base_url": "http://127.0.0.1:7",
+    "ale_run_max_usd": 7,
 }
 
 
@@ -188,8 +197,72 @@ def test_a_task_that_was_changed_is_run_again(project: Project) -> None:
     (project.path / "tasks/legal/helper/score.py").touch()
     result = project.run("tasks", "--ale-resume=last")
     result.assert_outcomes(passed=4, deselected=2)
+    result.stdout.fnmatch_lines(
+        [
+            "ale: resume: 4 tasks have changed since (legal/card: card.yaml*;"
+            " legal/grader: *main.py*; legal/helper: *score.py*; …)",
+            "ale: resume: 4 instances that have a score are run again",
+        ],
+        consecutive=True,
+    )
     again = sorted(str(r["task"]) for r in project.results if r["attempt"] == 2)
     assert again == [f"legal/{name}" for name in ("card", "grader", "helper", "prompt")]
+
+
+def test_what_has_changed_since_is_said(project: Project) -> None:
+    """With and without workers, of the agent, of options, of tasks that are gone."""
+    for name in ("one", "two", "three"):
+        project.task(name)
+    script = project.path / "agent.sh"
+    script.write_text("cp inputs/word.txt output")
+    agents = ["--ale-agent=script", f"--ale-knob=path={script}"]
+    project.run("tasks", *agents, "--ale-agent=nop", "--ale-seed=3").assert_outcomes(
+        passed=3, failed=3
+    )
+    same = project.run("tasks", *agents, "--ale-agent=nop", "--ale-seed=3", "--ale-resume=last")
+    same.assert_outcomes(deselected=6)
+    same.stdout.no_fnmatch_line("*resume: *")
+    script.write_text("cp inputs/word.txt output; true")
+    (project.path / "tasks/legal/three").rename(project.path / "gone")
+    said = [
+        "ale: resume: agent nop is not asked for now (3 instances)",
+        "ale: resume: 1 task of the run is gone (legal/three)",
+        "ale: resume: seed was 3, is 0",
+        "ale: resume: agent script is another one by what its knobs name",
+        "ale: resume: timeout was 60.0, is 50.0",
+        "ale: resume: 2 instances that have a score are run again",
+    ]
+    words = ["tasks", *agents, "--ale-resume=last", "--ale-timeout=50"]
+    for more in (["--ale-dry-run"], ["-n2"]):
+        result = project.run(*words, *more)
+        assert [line for line in result.outlines if "resume: " in line] == said
+    result.assert_outcomes(passed=2)
+    again = project.run(*words)
+    again.assert_outcomes(deselected=2)
+    assert [line for line in again.outlines if "resume: " in line] == said[:2]
+
+
+def test_a_knob_and_a_version_are_named(project: Project) -> None:
+    project.task()
+    words = ["tasks", "--ale-provider=sim", "--ale-agent=sim"]
+    project.run(*words, "--ale-knob=seconds=0-1")
+    path = project.attempt(task="legal/copy") / "attempt.json"
+    older = json.loads(path.read_text()) | {"agent_version": "0.0.1"}
+    (project.runs[0] / "results.jsonl").write_text(json.dumps(older) + "\n")
+    result = project.run(*words, "--ale-knob=seconds=0-2", "--ale-resume=last", "--ale-dry-run")
+    result.stdout.fnmatch_lines(
+        [
+            "ale: resume: agent sim: version was 0.0.1, is *",
+            "ale: resume: agent sim: knob seconds was 0-1, is 0-2",
+            "ale: resume: 1 instance that has a score is run again",
+        ],
+        consecutive=True,
+    )
+    (project.runs[0] / "results.jsonl").write_text(json.dumps(older | {"conditions": {}}) + "\n")
+    result = project.run(*words, "--ale-knob=seconds=0-2", "--ale-resume=last", "--ale-dry-run")
+    result.stdout.fnmatch_lines(
+        ["ale: resume: the run was recorded by an older version of pytest-ale"]
+    )
 
 
 def test_a_run_grows_by_trials_and_keeps_controls_apart(project: Project) -> None:

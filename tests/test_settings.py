@@ -45,6 +45,7 @@ GIVEN: dict[str, tuple[tuple[str, object], tuple[str, object], tuple[str, object
     "dry_run": (("", True), ("yes", True), ("on", True)),
     "dir": (("runs-a", "runs-a"), ("runs-b", "runs-b"), ("runs-c", "runs-c")),
     "resume": (("run-a", "run-a"), ("run-b", "run-b"), ("run-c", "run-c")),
+    "live": (("plain", "plain"), ("off", "off"), ("auto", "auto")),
     "min_score": (("0", 0.0), ("0.5", 0.5), ("1", 1.0)),
     "unsafe_local": (("", True), ("yes", True), ("on", True)),
 }

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from pytest_ale.sandbox import (
+    Busy,
     DesktopError,
     ExecFailed,
     ExecResult,
@@ -301,8 +302,9 @@ def test_a_quota_holds_for_all_processes(cloud: Maker) -> None:
     one, other = cloud(quota=2), cloud(quota=2)
     one.create("a", SandboxSpec())
     other.create("b", SandboxSpec())
-    with pytest.raises(ProviderFault, match=r"sandbox c: 403 QUOTA_EXCEEDED: .* Limit: 2"):
+    with pytest.raises(Busy, match=r"sandbox c: 403 QUOTA_EXCEEDED: .* Limit: 2") as raised:
         one.create("c", SandboxSpec())
+    assert (raised.value.what, raised.value.retry_after) == ("quota", None)
     assert one.leases() == ["a", "b"]
     one.destroy("b")
     one.create("c", SandboxSpec())
@@ -329,14 +331,71 @@ def test_a_rate_holds_for_all_processes_and_is_scaled(
     one, other = (cloud(rate=2, scale=2) for _ in range(2))  # four in a real second
     for number in range(4):
         (one, other)[number % 2].create(f"a{number}", SandboxSpec())
-    with pytest.raises(ProviderFault, match="429 Too Many Requests: rateLimitExceeded: 4 creates"):
+    said = "429 Too Many Requests: rateLimitExceeded: 4 creates"
+    with pytest.raises(Busy, match=said) as raised:
         one.create("b", SandboxSpec())
-    now[0] += 0.3
+    assert (raised.value.what, raised.value.retry_after) == ("rate", 0.25)
+    now[0] += 0.25
     other.create("b", SandboxSpec())
     with pytest.raises(ProviderFault, match="429"):
         other.create("c", SandboxSpec())
     now[0] = 5.0  # the machine was started again
     one.create("c", SandboxSpec())
+
+
+# Zones.
+
+
+def test_zones_are_walked_on_quota(cloud: Maker) -> None:
+    provider = cloud(zones={"a": {"quota": 1}, "b": {"quota": 2}})
+    boxes = [provider.create(name, SandboxSpec()) for name in ("one", "two", "three")]
+    assert [box.about["zone"] for box in boxes] == ["a", "b", "b"]
+    with pytest.raises(Busy, match=r"Quota 'INSTANCES' exceeded in a, b\. Limit: 2"):
+        provider.create("four", SandboxSpec())
+    other = cloud()  # knows no zones, and finds what lies in them
+    assert other.leases() == sorted(["one", "two", "three"])
+    other.destroy("two")
+    with pytest.raises(SandboxLost, match="sandbox two was destroyed"):
+        boxes[1].exec("true")
+    assert provider.create("four", SandboxSpec()).about["zone"] == "b"
+    assert "zone" not in cloud().create("five", SandboxSpec()).about
+
+
+def test_a_quota_of_all_zones_holds_too(cloud: Maker) -> None:
+    provider = cloud(quota=2, zones={"a": {"quota": 1}, "b": {}})
+    for name in ("one", "two"):
+        provider.create(name, SandboxSpec())
+    with pytest.raises(Busy, match=r"exceeded\. Limit: 2"):
+        provider.create("three", SandboxSpec())
+
+
+def test_zones_to_be_avoided_are_taken_if_there_is_no_other(cloud: Maker) -> None:
+    provider = cloud(zones={"a": {}, "b": {"quota": 1}})
+
+    def zone(lease: str, *avoid: str) -> object:
+        return provider.create(lease, SandboxSpec(avoid=avoid)).about["zone"]
+
+    assert zone("one", "a") == "b"
+    with pytest.raises(Busy, match="exceeded in b"):  # that another has room is no reason
+        zone("two", "a")
+    assert zone("two", "b", "gone") == "a"
+    assert zone("three", "a", "b") == "a"
+
+
+def test_what_goes_wrong_may_be_a_zones_own(cloud: Maker) -> None:
+    bad: dict[str, object] = {"failures": {"create": 1.0, "destroy": 0.5}}
+    provider = cloud(zones={"bad": bad, "good": {}}, failures={"stop": 1.0})
+    with pytest.raises(ProviderFault, match="sandbox one in zone bad: 500 Internal") as raised:
+        provider.create("one", SandboxSpec())
+    assert raised.value.zone == "bad" and not isinstance(raised.value, Busy)
+    good = provider.create("two", SandboxSpec(avoid=("bad",)))
+    with pytest.raises(ProviderFault, match="503 Service Unavailable: stop"):
+        good.stop()
+    provider.destroy("two")
+    for _ in range(40):
+        with suppress(ProviderFault):
+            provider.destroy("one")
+    assert provider.leases() == []
 
 
 def test_fates_follow_the_seed_and_the_attempt(cloud: Maker) -> None:
@@ -439,6 +498,8 @@ def test_what_was_cut_short_by_a_kill_is_destroyed_too(cloud: Maker, tmp_path: P
     [
         ("boots: {mean: 4}", "boots: Extra inputs are not permitted"),
         ("failures: {create: 2}", "failures.create: Input should be less than or equal to 1"),
+        ("zones: {}", "zones: Dictionary should have at least 1 item"),
+        ("zones: {a/b: {}}", "zones.a/b.[key]: String should match pattern"),
         ("scale: 0", "scale: Input should be greater than 0"),
         ("boot: {mean: .inf}", "boot.mean: Input should be a finite number"),
         ("- a list", "Input should be a valid dictionary"),
@@ -589,7 +650,7 @@ def test_a_quota_is_told_and_waited_for(
 ) -> None:
     project.task(main=TASK, variants=SIX[:2])
     words = ("--ale-agent=sim", "--ale-knob=seconds=1-1")
-    refused = rehearse(*words, "--ale-retries=0", quota=0)
+    refused = rehearse(*words, "--ale-retries=0", "--ale-queue-timeout=0.5", quota=0)
     assert refused.ret == 6
     refused.stdout.fnmatch_lines(["*403 QUOTA_EXCEEDED: Quota 'INSTANCES' exceeded. Limit: 0*"])
     rehearse(*words, "--ale-retries=6", "-n2", quota=1).assert_outcomes(passed=2)

@@ -23,6 +23,7 @@ from io import FileIO
 from pathlib import Path
 
 from pytest_ale.channels.streams import KEPT_BYTES, Ends, Kept, Pump, Relay, raw, sized
+from pytest_ale.deadline import added
 from pytest_ale.sandbox import (
     ExecFailed,
     ExecResult,
@@ -234,12 +235,17 @@ class Boxed:
         timeout: float | None,
         tick: Callable[[], None] | None = None,
     ) -> None:
-        if pump.run(None if timeout is None else time.monotonic() + timeout, tick):
+        had, left = 0.0, timeout
+        while not pump.run(None if left is None else time.monotonic() + left, tick):
+            had, left = had + (left or 0), added(left)
+            if left is None:
+                break
+        else:
             return
         with contextlib.suppress(OSError):
             pump.control.send(b"kill")
         pump.run(time.monotonic() + KILL_SECONDS)
-        raise ExecTimeout(f"{shortened(request.argv)} ran longer than {round(timeout or 0, 2):g} s")
+        raise ExecTimeout(f"{shortened(request.argv)} ran longer than {round(had, 2):g} s")
 
     def _status(self, pump: Pump, request: Request) -> int:
         if not pump.reply:

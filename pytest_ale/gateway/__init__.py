@@ -20,6 +20,7 @@ does to its socket can reach another's, and a token that is found in a record op
     usage     tokens in one meaning, read beside the stream
     limits    what an attempt may use, and the prices
     attempt   what is known of one attempt: what it used, where it waited, what it was offered
+    waiting   the clock of how long rate limits made it wait
     scrub     secrets: masked on their way in, removed from what is kept
     evidence  every request and answer, kept within a bound
     hosted    what a request would have the model's server do elsewhere

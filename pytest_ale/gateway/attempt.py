@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import math
 import secrets
 import time
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from pathlib import Path
 from pytest_ale.gateway.evidence import Evidence
 from pytest_ale.gateway.limits import Limits, Price, Spent, priced
 from pytest_ale.gateway.usage import Usage
+from pytest_ale.gateway.waiting import Waiting, seconds_asked
 
 __all__ = ["Attempt", "Run", "Tally", "Terms", "new_token"]
 
@@ -25,19 +27,20 @@ MODELS = 50
 NOTES = 20
 FAULTS = (401, 408, 429)  # of the key, or of the load
 LIMITED = (429, 503, 529)  # come again later
-PATIENCE = 600.0  # seconds of waiting that one refusal can cause
 
 
 @dataclass(frozen=True)
 class Terms:
     """What a worker asks for an attempt. `tcp` has the gateway listen on a loopback port, too;
-    `outside` passes on what has the model's server search or fetch."""
+    `outside` passes on what has the model's server search or fetch; `waiting` are the seconds of
+    waiting for rate limits that count at most."""
 
     folder: Path | None = None  # of the evidence
     limits: Limits = field(default_factory=Limits)
     evidence_mb: float = 64
     tcp: bool = False
     outside: bool = False
+    waiting: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,9 @@ class Tally:
     `stopped` names the limit for which a request was refused or cut: turns, tokens, usd, seconds,
     or run_usd, the run's; `over` the one that is used up now, whether or not more was asked for.
     `usd` is None where no price is known for something it used. `tools` are the names offered so
-    far, each with the number of the request that first had it. `waited` are seconds between a
-    refusal that said to come again, and coming. `trouble` are failures upstream, not the agent's.
+    far, each with the number of the request that first had it. `waited` are seconds in which the
+    server's rate limits let nothing go on (waiting.py). `trouble` are failures upstream, not the
+    agent's.
     `failing` is what upstream's last answer to a paid request was, where it was none.
     """
 
@@ -85,7 +89,14 @@ class Attempt:
     """One agent's account."""
 
     def __init__(
-        self, run: Run, limits: Limits, evidence: Evidence, token: str, *, outside: bool = False
+        self,
+        run: Run,
+        limits: Limits,
+        evidence: Evidence,
+        token: str,
+        *,
+        outside: bool = False,
+        waiting: float | None = None,
     ) -> None:
         self.token = token
         self.outside = outside
@@ -106,15 +117,14 @@ class Attempt:
         self._rejected = 0
         self._running = 0
         self._left = 0  # requests that the agent hung up on before they were answered: paid, too
-        self._waited = 0.0
-        self._refused_at: tuple[float, float] | None = None
+        self._waiting = Waiting(math.inf if waiting is None else waiting)
         self._first: float | None = None
         self.limit(limits)
 
     def limit(self, limits: Limits) -> None:
         """Set limits; their seconds count from now. A stop stays a stop."""
         self.limits = limits
-        self._since = time.monotonic()
+        self._since, self._waited_before = time.monotonic(), self._waited()
 
     def knows(self, tokens: Iterable[str]) -> bool:
         """Whether a request carries this attempt's token, and nothing else as a key."""
@@ -130,8 +140,10 @@ class Attempt:
 
     @property
     def deadline(self) -> float | None:
-        """Of time.monotonic()."""
-        return None if self.limits.seconds is None else self._since + self.limits.seconds
+        """Of time.monotonic(), as far as is known now: waiting for rate limits moves it."""
+        if self.limits.seconds is None:
+            return None
+        return self._since + self.limits.seconds + self._waited() - self._waited_before
 
     @property
     def late(self) -> bool:
@@ -145,7 +157,8 @@ class Attempt:
     def _over(self) -> str:
         usage = self.usage
         turns = usage.requests - usage.refused + self._running + self._left
-        spent = Spent(turns, usage.tokens, self._usd, time.monotonic() - self._since)
+        waited = self._waited() - self._waited_before
+        spent = Spent(turns, usage.tokens, self._usd, time.monotonic() - self._since - waited)
         return self.limits.over(spent) or ("run_usd" if self._run.over else "")
 
     def why(self) -> str:
@@ -168,16 +181,24 @@ class Attempt:
         self.number += 1
         self._running += paid
         self._first = self._first or time.time()
-        self._end_waiting()
+        self._waiting.sent(self.number, time.monotonic())
         for name in offered:
             if len(self._tools) < TOOLS:
                 self._tools.setdefault(name, self.number)
         return self.number
 
     def end(
-        self, model: str, usage: Usage, status: int | None, *, whole: bool = False, said: str = ""
+        self,
+        number: int,
+        model: str,
+        usage: Usage,
+        status: int | None,
+        *,
+        whole: bool = False,
+        said: str = "",
     ) -> None:
         """A request has ended; `status` is None where nobody answered."""
+        self._waiting.over(number, time.monotonic())
         if usage.requests:
             self._failing = self._judged(status, said, whole=whole)
         self._running -= usage.requests
@@ -208,24 +229,19 @@ class Attempt:
         self._usd += usd or 0.0
         self._run.spent += usd or 0.0
 
-    def answered(self, status: int, retry_after: str) -> None:
-        """Start the clock where upstream says to come again later."""
-        if status in LIMITED and self._refused_at is None:
-            self._refused_at = (time.monotonic(), _seconds(retry_after))
+    def answered(self, number: int, status: int, retry_after: str) -> None:
+        """Clock where upstream says to come again later, and where it does not."""
+        if status in LIMITED:
+            self._waiting.refused(number, time.monotonic(), seconds_asked(retry_after))
+        else:
+            self._waiting.answered(number, time.monotonic())
 
     def trouble(self, said: str) -> None:
         if len(self._trouble) < NOTES and said not in self._trouble:
             self._trouble.append(said)
 
-    def _end_waiting(self) -> None:
-        self._waited, self._refused_at = self._waiting(), None
-
-    def _waiting(self) -> float:
-        """Seconds waited; of a refusal after which nothing came, no more than it asked for."""
-        if self._refused_at is None:
-            return self._waited
-        since, asked = self._refused_at
-        return self._waited + min(time.monotonic() - since, max(asked, 60.0))
+    def _waited(self) -> float:
+        return self._waiting.seconds(time.monotonic())
 
     def tally(self) -> Tally:
         source = getattr(self._run.price, "source", lambda model: "")  # a plain function has none
@@ -235,7 +251,7 @@ class Attempt:
             usd=None if self._unpriced else self._usd,
             stopped=self._stopped,
             over=self._over(),
-            waited=self._waiting(),
+            waited=self._waited(),
             tools=dict(self._tools),
             statuses=dict(self._statuses),
             rejected=self._rejected,
@@ -249,8 +265,3 @@ class Attempt:
 
 def new_token() -> str:
     return f"ale-{secrets.token_hex(24)}"
-
-
-def _seconds(retry_after: str) -> float:
-    """How long a refusal says to wait, where it says so in seconds."""
-    return min(float(retry_after), PATIENCE) if retry_after.isdigit() else 0.0

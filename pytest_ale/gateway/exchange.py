@@ -85,7 +85,7 @@ class Exchange:
 
     def _answered(self, reply: aiohttp.ClientResponse) -> None:
         self.status = reply.status
-        self.attempt.answered(reply.status, reply.headers.get("Retry-After", ""))
+        self.attempt.answered(self.number, reply.status, reply.headers.get("Retry-After", ""))
         kind, encoding = (reply.headers.get(f"Content-{n}", "") for n in ("Type", "Encoding"))
         self._meter = Meter(self.route.api, kind, encoding)
 

@@ -126,6 +126,7 @@ class Forwarder:
                 exchange.said = "an answer that is no JSON"
                 exchange.attempt.trouble(exchange.said)
             exchange.attempt.end(
+                exchange.number,
                 exchange.model,
                 usage,
                 exchange.status,

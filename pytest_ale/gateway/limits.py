@@ -29,7 +29,8 @@ class Spent:
 
 @dataclass(frozen=True)
 class Limits:
-    """Ceilings of one attempt, None for none; seconds count from when these limits were set."""
+    """Ceilings of one attempt, None for none; seconds count from when these limits were set, and
+    do not while the model's server has the agent wait for its rate limits."""
 
     turns: int | None = None
     tokens: int | None = None

@@ -77,7 +77,8 @@ class Service:
         folder = Path(asked["folder"]) if asked["folder"] else None
         evidence = Evidence(folder, int(asked["evidence_mb"] * 2**20), scrub)
         limits, outside = Limits(**asked["limits"]), bool(asked["outside"])
-        attempt = Attempt(self._run, limits, evidence, token, outside=outside)
+        waiting = asked["waiting"]
+        attempt = Attempt(self._run, limits, evidence, token, outside=outside, waiting=waiting)
         listener = Listener(partial(self._forwarder.handle, attempt))
         path = self._folder / f"{next(self._numbers)}.sock"
         await listener.unix(path, 0o666)  # the agent is another user

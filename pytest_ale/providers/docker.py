@@ -81,6 +81,15 @@ class DockerProvider:
     def create(self, lease: str, spec: SandboxSpec) -> Contained:
         """Make a clean sandbox that carries the lease's id as its label."""
         api = self._api
+        try:
+            with asking(f"sandbox {lease} was not made"):
+                return self._make(api, lease, spec)
+        except BaseException:
+            with suppress(Fault):
+                self.destroy(lease)
+            raise
+
+    def _make(self, api: APIClient, lease: str, spec: SandboxSpec) -> Contained:
         image = images.ensure(api, spec, self._base, progress.tell)
         limits = Limits.of(api, spec)
         host = limits.host() | SECURITY | {"network_mode": "none"}
@@ -89,13 +98,8 @@ class DockerProvider:
         about = {"image": image.ref, "image_id": image.id, "packages": dict(image.packages)}
         about |= {"engine": engine.describe(api), "limits": limits.told()}
         container = self._container(lease, spec)
-        try:
-            container.create(image.id, seen(spec), host, labels=labels(lease, spec), **IDENTITY)
-            return self._open(lease, spec, container, about)
-        except BaseException:
-            with suppress(Fault):
-                self.destroy(lease)
-            raise
+        container.create(image.id, seen(spec), host, labels=labels(lease, spec), **IDENTITY)
+        return self._open(lease, spec, container, about)
 
     def attach(self, lease: str, spec: SandboxSpec) -> Contained:
         """Reach a sandbox that another process made and kept: its processes start anew."""

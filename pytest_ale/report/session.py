@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ale.session import AGENTS, RUN, SETTINGS, heed_sigterm, own_properties
+from pytest_ale.decided import hold_run
+from pytest_ale.session import (
+    AGENTS,
+    CARDS,
+    COLLECTED,
+    RUN,
+    SETTINGS,
+    heed_sigterm,
+    own_properties,
+)
 from pytest_ale.wire import stop
 
 if TYPE_CHECKING:
     from pytest_ale.record import RunDir
     from pytest_ale.report.breaker import Breaker
+    from pytest_ale.report.onlookers import Onlookers
     from pytest_ale.report.tally import Row
 
 __all__ = ["UNSCORED", "Reporting"]
@@ -30,6 +40,7 @@ class Reporting:
         self._config = config
         self._seen: dict[str, dict[str, object]] = {}
         self._session: pytest.Session | None = None
+        self._onlookers: Onlookers | None = None
         self._breaker: Breaker | None = None
         self._others_failed = 0  # tests that are no tasks, and cards that cannot be read
         self._reaped: list[str] = []
@@ -41,10 +52,32 @@ class Reporting:
     def pytest_runtest_logstart(self, location: tuple[str, int | None, str]) -> None:
         if location[0].endswith("main.py"):  # a task, most likely; xdist's controller has no items
             heed_sigterm(self._config)
+            self._let_others_look()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """In one process attempts may be at work long before the first item is reported."""
+        only_looks = session.config.option.collectonly or session.config.stash[SETTINGS].dry_run
+        if CARDS in session.config.stash and not (only_looks or session.testsfailed):
+            from pytest_ale.collect import TaskItem
+
+            mine = sum(isinstance(item, TaskItem) for item in session.items)
+            self._config.stash[COLLECTED] = mine
+            if mine:
+                self._let_others_look()
+
+    def _let_others_look(self) -> None:
+        if self._onlookers is None:
+            from pytest_ale.report.onlookers import Onlookers
+
+            self._onlookers = Onlookers(self._config)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._onlookers:
+            self._onlookers.note()
         mine = own_properties(report.user_properties)
         if "ale.outcome" in mine:
+            hold_run(self._config)
             self._seen[report.nodeid] = mine
             self._heed(report, mine)
         if report.failed and (not mine or report.when == "teardown"):
@@ -70,11 +103,14 @@ class Reporting:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Close the run, and give infrastructure faults and --ale-min-score their exit status."""
+        if self._onlookers:
+            self._onlookers.close()
         if not self._speaks:
             return
         self._reaped = self._reap()
         if self._seen:
             self._run_dir().close()
+            self._note_durations()
         own = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         if self._breaker and self._breaker.why:
             session.exitstatus = UNSCORED
@@ -87,6 +123,11 @@ class Reporting:
         return self._config.stash[SETTINGS].resume is not None
 
     @property
+    def _cut_short(self) -> bool:
+        """By -x or --maxfail: then it is as wished that attempts were cancelled."""
+        return bool(self._session and self._session.shouldfail)
+
+    @property
     def _speaks(self) -> bool:
         only_looks = self._config.option.collectonly or self._config.stash[SETTINGS].dry_run
         return bool(self._seen) or (self._resumes and not only_looks)
@@ -96,7 +137,7 @@ class Reporting:
 
         least = self._config.stash[SETTINGS].min_score
         rows = self._rows()
-        if unscored(rows):
+        if any(row.outcome == "fault" or not self._cut_short for row in unscored(rows)):
             return UNSCORED
         if least is None and self._resumes:
             lost = any(row.score is not None and not row.passed for row in rows)
@@ -138,6 +179,13 @@ class Reporting:
             done = reap(left, lambda name: provider_named(name, settings), dead=True)
             return [each.line for each in done]
         return []
+
+    def _note_durations(self) -> None:
+        """What attempts took, those of an earlier session of the run too: it may have been killed
+        before it could note them."""
+        from pytest_ale.durations import note
+
+        note(self._config.stash[SETTINGS].runs_dir, self._run_dir().latest().values())
 
     def _rows(self) -> list[Row]:
         from pytest_ale.report.tally import all_rows

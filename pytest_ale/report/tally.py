@@ -31,6 +31,7 @@ class Row:
     passed: bool = False
     seconds: float = 0.0
     cost_usd: float | None = None
+    waited: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -50,6 +51,7 @@ def row_of(record: Record) -> Row:
         bool(record.passed),
         record.seconds,
         record.cost_usd,
+        record.waited,
     )
 
 
@@ -84,6 +86,7 @@ class Line:
     mean: float | None
     passes: int
     faults: int
+    cancelled: int
     skipped: int
     seconds: float
     cost_usd: float | None
@@ -102,7 +105,8 @@ def line(rows: list[Row]) -> Line:
         scored=len(scores),
         mean=statistics.fmean(scores) if scores else None,
         passes=sum(row.passed for row in rows),
-        faults=sum(row.outcome in ("fault", "cancelled") for row in rows),
+        faults=sum(row.outcome == "fault" for row in rows),
+        cancelled=sum(row.outcome == "cancelled" for row in rows),
         skipped=sum(row.outcome == "unrunnable" for row in rows),
         seconds=math.fsum(row.seconds for row in rows),
         cost_usd=math.fsum(costs) if costs else None,
@@ -118,7 +122,7 @@ def lines(rows: list[Row], by: str, order: Iterable[str]) -> dict[str, Line]:
 
 
 def unscored(rows: Iterable[Row]) -> list[Row]:
-    """What an infrastructure fault left without a score."""
+    """What has no score, and would have one if nothing had come between."""
     return [row for row in rows if row.outcome in ("fault", "cancelled")]
 
 

@@ -31,12 +31,14 @@ def summary(rows: list[Row]) -> list[str]:
 def verdict(rows: list[Row], least: float | None, unscored_status: int) -> list[str]:
     """Why the exit status is not simply pytest's own."""
     text = []
-    if faults := unscored(rows):
-        text += [
+    faults = [row for row in unscored(rows) if row.outcome == "fault"]
+    if faults:
+        text.append(
             f"exit status {unscored_status}: {len(faults)} without a score after infrastructure"
-            " faults",
-            "  --ale-resume=last runs just those",
-        ]
+            " faults"
+        )
+    if unscored(rows):
+        text.append("  --ale-resume=last runs just those")
     if least is not None:
         mean = line(rows).mean
         against = "none" if mean is None else f"{mean:.3f}"
@@ -80,11 +82,15 @@ def _footer(rows: list[Row]) -> list[str]:
     if left := whole.instances - whole.scored:
         text.append(
             f"  {left} without a score: {whole.faults} infrastructure faults,"
-            f" {whole.skipped} not runnable here"
+            + (f" {whole.cancelled} cancelled," if whole.cancelled else "")
+            + f" {whole.skipped} not runnable here"
         )
     marked = {row.outcome for row in rows} - {"scored", "fault", "cancelled", "unrunnable"}
     for outcome in sorted(marked):
         text.append(f"  {sum(row.outcome == outcome for row in rows)} ended with {outcome}")
+    if waits := [row.waited for row in rows if row.waited >= 0.5]:
+        time = _duration(sum(waits))
+        text.append(f"  {len(waits)} waited for rate limits: {time} of the time, against no limit")
     return text
 
 

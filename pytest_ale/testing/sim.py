@@ -9,7 +9,7 @@ every word may be left out; without ALE_SIM all is well and at once:
     seed: 1
     scale: 20                       # 20 simulated seconds take one
     boot: {mean: 40, spread: 20}    # seconds: evenly between 20 and 60
-    quota: 1000                     # most sandboxes at once; beyond, create is a ProviderFault
+    quota: 1000                     # most sandboxes at once; beyond, create is Busy
     rate: 10                        # creates a second, up to ten at once; likewise
     failures:                       # shares of the sandboxes
       create: 0.02                  # that never start
@@ -17,6 +17,9 @@ every word may be left out; without ALE_SIM all is well and at once:
       stop: 0.01                    # that cannot be stopped
       destroy: 0.01                 # of tries to remove one that fail, each thrown for anew
       hang: 0.001                   # of tries that take hang_seconds (600) more
+    zones:                          # each with a quota, and failures instead of those above
+      a: {quota: 500}
+      b: {quota: 500, failures: {create: 1.0}}
     folder: /dev/shm/sim            # default: sim.state, beside sim.yaml
 
 All seconds in it are divided by `scale`; deadlines (a card's, `--ale-timeout`) are not. What
@@ -24,6 +27,10 @@ happens to a sandbox depends on the seed and on which attempt it is for, so that
 so do two runs. Which sandboxes there are, quota and rate lie in the folder, for all processes: what
 a killed run left is found by the next with the same ALE_SIM, and by `ale reap`. Files are in the
 memory of the process that made the sandbox: nobody else can attach to it.
+
+A sandbox is made in the first of the zones that has room, but in none that is to be avoided
+(`SandboxSpec.avoid`) unless all are; `sandbox.about["zone"]` tells which, and so does the fault of
+one that did not start.
 
 Commands: `sleep N` (simulated seconds), `cp A B`, `echo TEXT`, `cat F`, `true`, `false`, `> F`,
 chains with `;` and `&&`. All else is a SandboxError. The agent `sim` works for a while, and then
@@ -55,7 +62,10 @@ class SimProvider:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         rate = rules.rate and rules.rate * rules.scale
-        self._cloud = Cloud(rules.folder, quota=rules.quota, rate=rate)
+        quotas = {name: zone.quota for name, zone in rules.zones.items()}
+        self._cloud = Cloud(rules.folder, quota=rules.quota, rate=rate, zones=quotas)
+        failures = [rules.failures_in(zone) for zone in ("", *rules.zones)]
+        self._stumbles = any(each.destroy or each.hang for each in failures)
         self._here: dict[str, SimSandbox] = {}
 
     @classmethod
@@ -81,38 +91,40 @@ class SimProvider:
     def create(self, lease: str, spec: SandboxSpec) -> SimSandbox:
         """Make a clean sandbox, after the time that it takes to boot."""
         who = spec.labels.get("attempt") or lease
-        self._cloud.admit(lease, who)
-        sandbox = self._here[lease] = self._new(lease, who, None)
+        zone = self._cloud.admit(lease, who, spec.avoid)
+        sandbox = self._here[lease] = self._new(lease, who, zone, None)
         if sandbox.fate.boot:
             sandbox.wait(sandbox.fate.boot / self.rules.scale)
-        if not self._cloud.has(lease):
+        if not self._cloud.has(lease, zone):
             raise ProviderFault(f"sandbox {lease} was destroyed while it booted")
         if not sandbox.fate.starts:  # it is there, as in a cloud, and is to be destroyed
-            raise ProviderFault(f"sandbox {lease}: 500 Internal Error: the machine did not boot")
+            where = f" in zone {zone}" if zone else ""
+            said = "500 Internal Error: the machine did not boot"
+            fault = ProviderFault(f"sandbox {lease}{where}: {said}")
+            fault.zone = zone
+            raise fault
         return sandbox
 
     def attach(self, lease: str, spec: SandboxSpec) -> SimSandbox:
         """Reach a sandbox of this process anew."""
         known = self._here.get(lease)
-        if known is None or not self._cloud.has(lease):
+        if known is None or not self._cloud.has(lease, known.zone):
             why = "it is gone, or its files are in the memory of another process"
             raise ProviderFault(f"sandbox {lease} cannot be reached: {why}")
         who = spec.labels.get("attempt") or lease
-        self._here[lease] = self._new(lease, who, known.files)
+        self._here[lease] = self._new(lease, who, known.zone, known.files)
         return self._here[lease]
 
-    def _new(self, lease: str, who: str, files: Files | None) -> SimSandbox:
-        exists = self._cloud.has
-        return SimSandbox(
-            lease, self.rules.fate(who), self.rules.scale, lambda: exists(lease), files
-        )
+    def _new(self, lease: str, who: str, zone: str, files: Files | None) -> SimSandbox:
+        fate, exists = self.rules.fate(who, zone), self._cloud.has
+        return SimSandbox(lease, fate, self.rules.scale, lambda: exists(lease, zone), files, zone)
 
     def destroy(self, lease: str) -> None:
         """Remove a sandbox; one that is gone is no error."""
         here = self._here.get(lease)
         if here is not None:
             here.lose("was destroyed")
-        if self.rules.failures.destroy or self.rules.failures.hang:
+        if self._stumbles:
             self._stumble(lease)
         self._cloud.remove(lease)
         self._here.pop(lease, None)
@@ -121,7 +133,8 @@ class SimProvider:
         """Let this try take long, or fail."""
         if (known := self._cloud.tried(lease)) is None:
             return
-        (who, number), failures = known, self.rules.failures
+        (who, number, zone) = known
+        failures = self.rules.failures_in(zone)
         if self.rules.falls(failures.hang, f"hang {number}", who):
             time.sleep(failures.hang_seconds / self.rules.scale)
         if self.rules.falls(failures.destroy, f"destroy {number}", who):

@@ -25,6 +25,7 @@ VARIABLE = "ALE_SIM"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ZoneName = Annotated[str, Field(pattern="^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")]
 
 
 class _Closed(BaseModel):
@@ -51,6 +52,13 @@ class Failures(_Closed):
     hang_seconds: Seconds = 600
 
 
+class Zone(_Closed):
+    """A part of the cloud with a quota of its own; its failures are those of all, or its own."""
+
+    quota: Annotated[int, Field(ge=0)] | None = None
+    failures: Failures | None = None
+
+
 @dataclass(frozen=True)
 class Fate:
     """What one sandbox will come to."""
@@ -70,6 +78,7 @@ class Rules(_Closed):
     quota: Annotated[int, Field(ge=0)] | None = None  # most sandboxes at once
     rate: Annotated[float, Field(gt=0)] | None = None  # creates a second
     failures: Failures = Failures()
+    zones: Annotated[dict[ZoneName, Zone], Field(min_length=1)] = {"": Zone()}  # in order
     folder: Path = Path()  # of what processes share
 
     @classmethod
@@ -97,9 +106,14 @@ class Rules(_Closed):
     def falls(self, share: float, what: str, who: str) -> bool:
         return share > 0 and thrown(self.seed, what, who) < share
 
-    def fate(self, who: str) -> Fate:
-        """What a sandbox will come to, by whose it is."""
-        failures, spread = self.failures, 0.0
+    def failures_in(self, zone: str) -> Failures:
+        """What goes wrong in a zone; one that is known no more is like all."""
+        known = self.zones.get(zone)
+        return (known and known.failures) or self.failures
+
+    def fate(self, who: str, zone: str = "") -> Fate:
+        """What a sandbox will come to, by whose it is and where."""
+        failures, spread = self.failures_in(zone), 0.0
         if self.boot.spread:
             spread = self.boot.spread * (2 * thrown(self.seed, "boot", who) - 1)
         lost = self.falls(failures.lost, "lost", who)

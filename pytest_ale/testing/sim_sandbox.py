@@ -43,9 +43,15 @@ class SimSandbox:
     inputs, output, home = f"{TASK}/inputs", f"{TASK}/output", HOME
 
     def __init__(
-        self, lease: str, fate: Fate, scale: float, exists: Callable[[], bool], files: Files | None
+        self,
+        lease: str,
+        fate: Fate,
+        scale: float,
+        exists: Callable[[], bool],
+        files: Files | None,
+        zone: str = "",
     ) -> None:
-        self.lease, self.fate, self.scale = lease, fate, scale
+        self.lease, self.fate, self.scale, self.zone = lease, fate, scale, zone
         self._exists = exists
         self.files = files or _furnished()
         self._over = threading.Event()  # stopped, lost or destroyed: no command goes on
@@ -55,7 +61,8 @@ class SimSandbox:
     @property
     def about(self) -> dict[str, object]:
         boot = round(self.fate.boot, 3)
-        return {"isolation": "simulated", "boot_seconds": boot, "scale": self.scale}
+        about = {"isolation": "simulated", "boot_seconds": boot, "scale": self.scale}
+        return about | ({"zone": self.zone} if self.zone else {})
 
     @property
     def desktop(self) -> Desktop:

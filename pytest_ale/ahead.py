@@ -1,0 +1,267 @@
+"""Ahead: attempts at many items at once in one process; pytest runs an item once its attempt is
+over, so that nothing about phases, fixtures or reports changes.
+
+Knows nothing of what an attempt does. An item is planned first, as pytest sets up a test: what its
+fixtures and marks say holds before anything is leased. One that cannot be (it asks for the sandbox
+itself, is skipped, is no task) is run when its turn comes, while the attempts of others go on.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import zip_longest
+from typing import Self
+
+import pytest
+
+from pytest_ale.bench import Bench
+from pytest_ale.collect import TaskItem
+from pytest_ale.fixtures import __all__ as FIXTURES
+from pytest_ale.fixtures import own_plan
+from pytest_ale.lanes import ahead_of
+from pytest_ale.progress import tell
+from pytest_ale.runner import Job, Runner
+from pytest_ale.sandbox import Fault
+from pytest_ale.session import SETTINGS
+
+__all__ = ["JOB", "run_ahead", "seconds_of"]
+
+JOB: pytest.StashKey[Job] = pytest.StashKey()  # of an item whose attempt is over
+
+END_SECONDS = 600.0  # for all sandboxes to be given back when the run is ended early
+
+
+def run_ahead(session: pytest.Session, agents: int) -> None:
+    """Run a session's items, with attempts for so many agents at once."""
+    show = Show(session)
+    flight = Flight(agents + ahead_of(agents))
+    planner = Planner(session, show.ground, flight)
+    alone: list[pytest.Item] = []
+    try:
+        for item in session.items:
+            if job := planner.job(item):
+                flight.add(item, job)
+            else:
+                alone.append(item)
+            show.all(flight.over())
+        _run_alone(alone, show, flight)
+        while show.left:
+            show.item(flight.next_over())
+    finally:
+        flight.cancel()
+
+
+def _run_alone(items: list[pytest.Item], show: Show, flight: Flight) -> None:
+    """In their order: between two of one file nobody else comes, so its fixtures stay."""
+    for item, after in zip_longest(items, items[1:]):
+        together = after is not None and after.parent is item.parent
+        show.item(item, after if together else None)
+        if not together:
+            show.all(flight.over())
+
+
+def seconds_of(item: pytest.Item, phase: str) -> float:
+    """What an item's attempt took, of a phase of pytest's, before the item was run."""
+    job = item.stash.get(JOB, None)
+    return job.seconds.get(phase, 0.0) if job else 0.0
+
+
+class Show:
+    """Lets pytest run items in the order in which they come."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+        self.left = len(session.items)
+        # What pytest is told comes next: with it only the session's own fixtures stay (a guessed
+        # item would have to come).
+        self.ground: Ground = Ground.from_parent(session, name="ground")
+
+    def item(self, item: pytest.Item, after: pytest.Item | None = None) -> None:
+        self._run(item, after)
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
+
+    def all(self, items: Iterator[pytest.Item]) -> None:
+        for item in items:
+            self.item(item)
+
+    def _run(self, item: pytest.Item, after: pytest.Item | None) -> None:
+        self.left -= 1
+        following = after or (self.ground if self.left else None)
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+class Ground(pytest.Item):
+    """An item that lies right under the session, and is never run."""
+
+    def runtest(self) -> None:
+        raise NotImplementedError
+
+
+class Planned(TaskItem):
+    """An item's double that is set up to learn what its attempt is to be."""
+
+    INFO: pytest.StashKey[dict[int, object]] = pytest.StashKey()
+
+    @classmethod
+    def of(cls, item: TaskItem) -> Self:
+        """Doubles of items that share what pytest knows of their fixtures share it, too."""
+        known = item.session.stash.setdefault(cls.INFO, {})
+        theirs = id(getattr(item, "_fixtureinfo", item))
+        given = {"name": item.name, "callobj": _plan, "fixtureinfo": known.get(theirs)}
+        double: Self = super(TaskItem, cls).from_parent(item.parent, **given)
+        known[theirs] = getattr(double, "_fixtureinfo", None)
+        double.task_instance, double.agent, double.trial = (
+            item.task_instance,
+            item.agent,
+            item.trial,
+        )
+        double.own_markers[:] = item.own_markers
+        return double
+
+
+def _plan(ale_attempts: Runner, ale_bench: Bench) -> None:
+    """What a double asks for."""
+
+
+class Planner:
+    """Finds out what the attempt at an item is to be."""
+
+    def __init__(self, session: pytest.Session, ground: pytest.Item, flight: Flight) -> None:
+        self._ground, self._flight = ground, flight
+        self._hooked = _has_foreign_setup(session.config)
+        self._settings = session.config.stash[SETTINGS]
+        self.bench: Bench | None = None  # of items in which nobody but us has a say
+
+    def job(self, item: pytest.Item) -> Job | None:
+        """The attempts of an item, to be made now; None for one that is to be run in its turn."""
+        if not isinstance(item, TaskItem) or "ale_run" not in item.fixturenames:
+            return None
+        if "ale_sandbox" in item.fixturenames or len(_definitions(item, "ale_run")) > 1:
+            return None  # something wants the sandbox before, or while, the agent is at work
+        runner = self._made(item) if self.bench and self._is_plain(item) else self._set_up(item)
+        return None if runner is None or runner.refused else Job(runner)
+
+    def _made(self, item: TaskItem) -> Runner | None:
+        assert self.bench is not None
+        try:
+            plan = own_plan(item, self._settings)
+        except Fault:  # it will be told when the item itself is set up
+            return None
+        return self.bench.runner(plan, self._settings.retries)
+
+    def _is_plain(self, item: TaskItem) -> bool:
+        """Has nothing a say in it but us? Then setting it up would tell nothing new."""
+        told = any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail"))
+        ours = all(name in OURS for name in item.fixturenames)
+        return ours and not (
+            told or self._hooked or any(len(_definitions(item, name)) > 1 for name in OURS)
+        )
+
+    def _set_up(self, item: TaskItem) -> Runner | None:
+        double = Planned.of(item)
+        try:
+            double.ihook.pytest_runtest_setup(item=double)
+            runner, bench = double.funcargs["ale_attempts"], double.funcargs["ale_bench"]
+            assert isinstance(runner, Runner)
+            assert isinstance(bench, Bench)
+            self._flight.end_with(bench)
+            if self.bench is None and self._is_plain(item):
+                self.bench = bench
+            return runner
+        except (Exception, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception):
+            return None
+        finally:
+            double.ihook.pytest_runtest_teardown(item=double, nextitem=self._ground)
+
+
+OURS = frozenset({"request", "pytestconfig", *FIXTURES})
+
+
+def _definitions(item: TaskItem, name: str) -> Sequence[object]:
+    """Of a fixture as an item sees it; more than one where somebody overrides ours."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    found: Sequence[object] = known.get(name, ())
+    return found
+
+
+def _has_foreign_setup(config: pytest.Config) -> bool:
+    """Does anything but pytest itself have a hand in how tests are set up?"""
+    impls = config.hook.pytest_runtest_setup.get_hookimpls()
+    return any(not impl.function.__module__.startswith("_pytest.") for impl in impls)
+
+
+class Flight:
+    """Jobs at work, each in a thread, and those that wait for a place."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[pytest.Item, Job]] = deque()
+        self._flying: dict[Job, threading.Thread] = {}
+        self._over: queue.SimpleQueue[pytest.Item] = queue.SimpleQueue()
+        self._ended = False
+
+    def end_with(self, bench: Bench) -> None:
+        """End when pytest ends the session's fixtures: with -x it does so before it says so."""
+        if self.cancel not in bench.lanes.at_end:
+            bench.lanes.at_end.append(self.cancel)
+
+    def add(self, item: pytest.Item, job: Job) -> None:
+        self._waiting.append((item, job))
+        self._fill()
+
+    def next_over(self) -> pytest.Item:
+        """Wait for an item whose attempt is over."""
+        return self._over.get()
+
+    def over(self) -> Iterator[pytest.Item]:
+        """Those whose attempts are over now."""
+        with suppress(queue.Empty):
+            while True:
+                yield self._over.get_nowait()
+
+    def cancel(self) -> None:
+        """End what is at work, wherever it is; their sandboxes are given back."""
+        with self._lock:
+            self._ended = True
+            flying = dict(self._flying)
+        at_work = [job for job in flying if not job.over]
+        for job in at_work:
+            job.runner.cancel()
+        if at_work:
+            tell(f"ale: {len(at_work)} attempts are ended, and their sandboxes given back")
+        deadline = time.monotonic() + END_SECONDS
+        for thread in flying.values():
+            thread.join(max(deadline - time.monotonic(), 0))
+
+    def _fill(self) -> None:
+        with self._lock:
+            while self._waiting and len(self._flying) < self._most and not self._ended:
+                item, job = self._waiting.popleft()
+                thread = threading.Thread(
+                    target=self._fly, args=(item, job), name=f"ale {item.name}", daemon=True
+                )
+                self._flying[job] = thread
+                thread.start()
+
+    def _fly(self, item: pytest.Item, job: Job) -> None:
+        try:
+            job.work()
+        finally:
+            job.over = True
+            item.stash[JOB] = job
+            self._over.put(item)
+            try:
+                job.runner.release()
+            finally:
+                with self._lock:
+                    del self._flying[job]
+                self._fill()
