@@ -67,17 +67,17 @@ class Grader:
         self._socket: socket.socket | None = None
         self._calls: dict[Connection, Instance] = {}
         self._scratch: Path | None = None
-        self._shelf: Shelf[Built] = Shelf("built")
+        self._shelf: Shelf[Built] = Shelf(self.workspace)
 
     def close(self) -> None:
         """End the grader process and whatever it still runs."""
         self._end_server()
         for instance in list(self._calls.values()):
             self.interrupt(instance)
+        self._shelf.clear()
         if self._scratch:
             remove(self._scratch)
         self._scratch = None
-        self._shelf.clear()
 
     def interrupt(self, instance: Instance) -> None:
         """End the calls that are under way for an instance; who waits for them gets a fault."""
@@ -95,8 +95,15 @@ class Grader:
                 self._server.wait()
             self._server = self._socket = None
 
-    def build(self, instance: Instance, workspace: Path) -> Built:
-        """Give inputs and answer key of an instance; its trials and agents share one building."""
+    def workspace(self) -> Path:
+        """An empty folder that only we can enter; it goes with the grader, if not before."""
+        return Path(tempfile.mkdtemp(dir=self._place()))
+
+    def build(self, instance: Instance, workspace: Path, *, shared: bool = True) -> Built:
+        """Give inputs and answer key of an instance; its trials and agents share one building,
+        where there are such."""
+        if not shared:
+            return self.build_anew(instance, workspace)
         key = (instance.task.digest, instance.rng_seed)
         with self._shelf.holding(key, lambda place: self.build_anew(instance, place)) as built:
             for name in ("inputs", "reference"):
@@ -142,7 +149,7 @@ class Grader:
         timeout: float,
         **roles: Callable[[], Sandbox],
     ) -> dict[str, Any]:  # Any: the JSON object the child answers with
-        place = Path(tempfile.mkdtemp(dir=self._place()))
+        place = self.workspace()
         request = _request(instance, function, offered, roles)
         request |= {"scratch": str(place), "memory": self.memory}
         call = _Call(instance, function, roles, timeout, place / "grader.log")

@@ -107,7 +107,7 @@ class Journal:
         line: dict[str, object] = {"time": datetime.now(UTC).isoformat(), "phase": phase}
         line |= {"seconds": seconds} | ({"fault": clean(fault, 2000)} if fault else {})
         try:
-            append_line(self.folder / "events.jsonl", line)
+            append_line(self.folder / "events.jsonl", line, careful=False)
         except OSError:  # the record that follows fails for the same reason, and says so
             return
 

@@ -140,14 +140,16 @@ class Ledger:
         return found
 
 
-def append_line(path: Path, line: Mapping[str, object]) -> None:
-    """Add one JSON line in a single write, so that many processes may share the file."""
+def append_line(path: Path, line: Mapping[str, object], *, careful: bool = True) -> None:
+    """Add one JSON line in a single write, so that many processes may share the file; carefully,
+    where a line that cannot be read would be a loss."""
     data = scrub()(json.dumps(line).encode()) + b"\n"
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        fcntl.lockf(fd, fcntl.LOCK_EX)
-        if (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":
-            data = b"\n" + data  # the last line was cut short by a full disk or a crash
+        if careful:
+            fcntl.lockf(fd, fcntl.LOCK_EX)
+            if (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":
+                data = b"\n" + data  # the last line was cut short by a full disk or a crash
         if os.write(fd, data) < len(data):
             raise OSError(28, "No space left on device", str(path))
     finally:

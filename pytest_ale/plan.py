@@ -46,6 +46,7 @@ class Plan:
     keep: str = "never"
     prompt: str = ""
     within: str = ""  # a control's place inside its item's attempt
+    shared: bool = False  # do other attempts want the same inputs?
     avoid: tuple[str, ...] = ()  # zones in which earlier attempts at it failed
 
     @property
@@ -123,7 +124,8 @@ def make_plan(
     # With the task's id, for its inputs are built from it: a copy elsewhere is another task.
     identity = fingerprint(instance.task.id, instance.variant.id, trial, conditions)
     own = replace(instance)  # a grader's calls for it are told from those of others at it
-    return Plan(own, agent, harness, limits, identity, conditions, trial=trial, keep=settings.keep)
+    plan = Plan(own, agent, harness, limits, identity, conditions, trial=trial, keep=settings.keep)
+    return replace(plan, shared=settings.trials > 1 or len(settings.agent) > 1)
 
 
 def _conditions(

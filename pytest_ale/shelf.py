@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pytest_ale import scratch
 from pytest_ale.trees import remove
 
 __all__ = ["Shelf"]
@@ -32,8 +31,8 @@ class _Place(Generic[T]):
 class Shelf(Generic[T]):
     """Folders by key, each made once by whoever is first; what differs is made side by side."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder  # makes an empty one
         self._lock = threading.Lock()
         self._places: dict[Hashable, _Place[T]] = {}
 
@@ -59,7 +58,7 @@ class Shelf(Generic[T]):
             self._forget(0)
 
     def _make(self, place: _Place[T], make: Callable[[Path], T]) -> T:
-        folder = scratch.make(self._what)
+        folder = self._folder()
         try:
             made = make(folder)
         except BaseException:

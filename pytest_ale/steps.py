@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from pytest_ale import scratch
 from pytest_ale.access import Access
 from pytest_ale.deadline import most_waiting
 from pytest_ale.gateway import Control, GatewayFault, Tally, Terms
@@ -69,7 +68,7 @@ class Steps:
         self.queued = Stopwatch()  # for a place among those who start, and for a provider's quota
         self._access: Access | None = None
         self._work: Work | None = None
-        self._workspace = scratch.make("built")
+        self._workspace: Path | None = None
         self._lease: Lease | None = None
         self._leases: list[str] = []  # the agent's first, then a verifier's
         self._released = threading.Event()
@@ -77,7 +76,8 @@ class Steps:
 
     def build(self) -> None:
         instance = self._plan.instance
-        self.built = self._grader.build(instance, self._workspace)
+        self._workspace = self._grader.workspace()
+        self.built = self._grader.build(instance, self._workspace, shared=self._plan.shared)
         if self._plan.harness.oracle and "solve" not in self.built.functions:
             raise GraderFault(f"{instance.task.id}: main.py has no solve(); the oracle needs it")
 
@@ -251,7 +251,8 @@ class Steps:
         self._grader.interrupt(self._plan.instance)  # a call that nobody waits for any more
         with suppress(Fault):
             self._close_access()
-        remove(self._workspace)
+        if self._workspace is not None:
+            remove(self._workspace)
         label, leases, self._leases = self._journal.record.path, self._leases, []
         with ExitStack() as stack:
             for number, lease in enumerate(leases):
