@@ -28,11 +28,9 @@ from pytest_ale.lanes import ahead_of
 from pytest_ale.progress import tell
 from pytest_ale.runner import Job, Runner
 from pytest_ale.sandbox import Fault
-from pytest_ale.session import SETTINGS
+from pytest_ale.session import JOB, SETTINGS
 
-__all__ = ["JOB", "run_ahead", "seconds_of"]
-
-JOB: pytest.StashKey[Job] = pytest.StashKey()  # of an item whose attempt is over
+__all__ = ["run_ahead", "seconds_of"]
 
 END_SECONDS = 600.0  # for all sandboxes to be given back when the run is ended early
 
@@ -153,6 +151,7 @@ class Planner:
     def __init__(self, session: pytest.Session, ground: pytest.Item, flight: Flight) -> None:
         self._ground, self._flight = ground, flight
         self._hooked = _has_foreign_setup(session.config)
+        self._own_fixtures: dict[int, bool] = {}
         self._settings = session.config.stash[SETTINGS]
         self.bench: Bench | None = None  # of items in which nobody but us has a say
 
@@ -176,10 +175,16 @@ class Planner:
     def _is_plain(self, item: TaskItem) -> bool:
         """Has nothing a say in it but us? Then setting it up would tell nothing new."""
         told = any(item.get_closest_marker(name) for name in ("skip", "skipif", "xfail"))
-        ours = all(name in OURS for name in item.fixturenames)
-        return ours and not (
-            told or self._hooked or any(len(_definitions(item, name)) > 1 for name in OURS)
-        )
+        return not (told or self._hooked or self._has_own_fixtures(item))
+
+    def _has_own_fixtures(self, item: TaskItem) -> bool:
+        """Asked once for all items that share what pytest knows of their fixtures."""
+        theirs = id(getattr(item, "_fixtureinfo", item))
+        if theirs not in self._own_fixtures:
+            foreign = not all(name in OURS for name in item.fixturenames)
+            changed = any(len(_definitions(item, name)) > 1 for name in FIXTURES)
+            self._own_fixtures[theirs] = foreign or changed
+        return self._own_fixtures[theirs]
 
     def _set_up(self, item: TaskItem) -> Runner | None:
         double = Planned.of(item)
@@ -203,9 +208,8 @@ OURS = frozenset({"request", "pytestconfig", *FIXTURES})
 
 def _definitions(item: TaskItem, name: str) -> Sequence[object]:
     """Of a fixture as an item sees it; more than one where somebody overrides ours."""
-    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    found: Sequence[object] = known.get(name, ())
-    return found
+    manager = item.session._fixturemanager  # what fixtures ask for at their time is in no closure
+    return manager.getfixturedefs(name, item) or ()
 
 
 def _has_foreign_setup(config: pytest.Config) -> bool:

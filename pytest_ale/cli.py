@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_ale.leases import Entry, Pool
     from pytest_ale.record import Record, RunDir
     from pytest_ale.regrade import Regraded
+    from pytest_ale.sandbox import Provider
 
 __all__ = ["main"]
 
@@ -246,14 +248,46 @@ def _reap(arguments: argparse.Namespace) -> int:
 
     load_plugins()
     runs, settings = _runs(arguments), settings_here()
-    if arguments.lease and not _entry(arguments.lease, runs).reapable:
-        raise Complaint(f"sandbox {arguments.lease} is in use: the process that leased it is alive")
-    reaped = reap(
-        ledgers(runs),
-        lambda name: provider_named(name, settings),
-        kept=arguments.kept,
-        only=arguments.lease,
-    )
+
+    def named(name: str) -> Provider:
+        return provider_named(name, settings)
+
+    if arguments.lease:
+        _may_be_reaped(_entry(arguments.lease, runs), named)
+    reaped = reap(ledgers(runs), named, kept=arguments.kept, only=arguments.lease)
     scratch.sweep()
-    print("\n".join(each.line for each in reaped) or "nothing to reap")
+    said = [each.line for each in reaped]
+    said += [] if arguments.lease else _left_to_others(runs, kept=arguments.kept)
+    print("\n".join(said) or "nothing to reap")
     return 0 if all(each.done for each in reaped) else 1
+
+
+def _may_be_reaped(entry: Entry, provider: Callable[[str], Provider]) -> None:
+    """Complain of a sandbox that is another host's, or that a process of this one uses."""
+    from pytest_ale.leases import in_reach
+
+    name, host = f"sandbox {entry.lease}", entry.owner.host
+    if not in_reach(entry, provider):
+        there = f"`ale reap {entry.lease}` there, with the same --dir"
+        raise Complaint(f"{name} is on host {host}, where alone it can be released: run {there}")
+    if entry.reapable:
+        return
+    if entry.owner.here:
+        raise Complaint(f"{name} is in use: the process that leased it is alive")
+    raise Complaint(
+        f"{name} may be in use: only host {host} can tell whether the process that leased it is"
+        f" alive; run `ale reap {entry.lease}` there, with the same --dir"
+    )
+
+
+def _left_to_others(runs: Path, *, kept: bool) -> list[str]:
+    """What is still open of other hosts, a line each: they may be at work on it."""
+    from pytest_ale.leases import ledgers
+
+    entries = (entry for ledger in ledgers(runs) for entry in ledger.entries().values())
+    open_ones = (entry for entry in entries if entry.open and (kept or entry.state != "kept"))
+    hosts = Counter(entry.owner.host for entry in open_ones if not entry.owner.here)
+    return [
+        f"host {host} has {count} more, in use or left: run `ale reap` there, with the same --dir"
+        for host, count in sorted(hosts.items())
+    ]

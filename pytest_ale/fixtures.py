@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from pytest_ale.decided import gateway_of
-from pytest_ale.session import AGENTS, RUN, SETTINGS, own_properties
+from pytest_ale.session import AGENTS, JOB, RUN, SETTINGS, own_properties
 from pytest_ale.settings import Settings
 from pytest_ale.text import one_line
 
@@ -201,32 +201,30 @@ def ale_bench(
 @pytest.fixture
 def ale_attempts(
     request: pytest.FixtureRequest, ale_settings: Settings, ale_bench: Bench
-) -> Runner | Job:
-    """This item's attempts: not begun, or already over where they are made ahead."""
-    from pytest_ale.ahead import JOB
-
-    item = _task_item(request, "ale_run")
-    if job := item.stash.get(JOB, None):
-        return job
+) -> Runner:
+    """This item's attempts, not begun; not asked for where they are made ahead."""
+    _task_item(request, "ale_run")
     with _told():
         return ale_bench.runner(_plan(request, ale_settings), ale_settings.retries)
 
 
 @pytest.fixture
-def ale_run(
-    request: pytest.FixtureRequest, ale_attempts: Runner | Job, ale_bench: Bench
-) -> Iterator[Runner | Job]:
-    """This item's attempt, leased and staged; its teardown releases the sandbox."""
-    item, run_dir = _task_item(request), ale_bench.run_dir
-    with _told():
-        _skip_unless_hosted(item, ale_attempts.refused, ale_bench)
-    ale_attempts.recorded = lambda record: _report(item, record, run_dir)
+def ale_run(request: pytest.FixtureRequest) -> Iterator[Runner | Job]:
+    """This item's attempt, leased and staged; its teardown releases the sandbox.
+
+    Asks for what it needs at its time: where attempts are made ahead, that is nothing.
+    """
+    item = _task_item(request)
+    attempts = item.stash.get(JOB, None) or request.getfixturevalue("ale_attempts")
+    if attempts.refused:
+        _skip(item, attempts.refused, request.getfixturevalue("ale_bench"))
+    attempts.recorded = lambda record, run_dir: _report(item, record, run_dir)
     try:
         with _told():
-            ale_attempts.prepare()
-        yield ale_attempts
+            attempts.prepare()
+        yield attempts
     finally:
-        ale_attempts.release()
+        attempts.release()
 
 
 def _plan(request: pytest.FixtureRequest, settings: Settings) -> Plan:
@@ -262,15 +260,14 @@ def _given(request: pytest.FixtureRequest, name: str, kind: type[T]) -> T:
     return value
 
 
-def _skip_unless_hosted(item: TaskItem, refused: tuple[Plan, str] | None, bench: Bench) -> None:
+def _skip(item: TaskItem, refused: tuple[Plan, str], bench: Bench) -> None:
     """What a provider cannot host is no failure: skipped, recorded, with the reason."""
-    if refused is None:
-        return
     plan, reason = refused
     number = bench.run_dir.next_attempt(plan.place)
     record = plan.blank(bench.pool, number, f"{plan.place}/attempt-{number}")
     record = replace(record, outcome="unrunnable", message=reason)
-    bench.run_dir.save(record, None)
+    with _told():
+        bench.run_dir.save(record, None)
     _report(item, record, bench.run_dir)
     pytest.skip(f"not runnable on provider {bench.pool.provider.name}: {reason}")
 
@@ -334,10 +331,10 @@ def ale_controls(
     item, bench = _task_item(request), ale_bench
     with _told():
         plan = replace(_plan(request, ale_settings), keep="never")
-        _skip_unless_hosted(item, bench.refused(plan), bench)
-        controls = Controls(plan, bench.pool, bench.grader, bench.run_dir)
+    if refused := bench.refused(plan):
+        _skip(item, refused, bench)
     with _told():
-        record = controls.run()
+        record = Controls(plan, bench.pool, bench.grader, bench.run_dir).run()
     _report(item, record, bench.run_dir)
     return record
 

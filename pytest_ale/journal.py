@@ -53,6 +53,7 @@ class Journal:
         self._live = Live()
         self._asked: Asked | None = None
         self._leasing = time.time()
+        self._about: dict[str, object] = {}
         self._scrub = scrub(*plan.harness.keys)
 
     @property
@@ -130,9 +131,11 @@ class Journal:
 
     def sandbox(self, about: Mapping[str, object]) -> None:
         """Note what the sandbox is made of: a file of its own, for an image has 500 packages."""
-        path = self.folder / "sandbox.json"
+        if (told := dict(about)) == self._about:
+            return
+        self._about, path = told, self.folder / "sandbox.json"
         try:
-            write_atomically(path, dict(about))
+            write_atomically(path, told)
         except OSError as error:
             raise RecordFault(f"{path} cannot be written: {error.strerror}") from error
 

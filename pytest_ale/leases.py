@@ -21,7 +21,7 @@ from pathlib import Path
 from pytest_ale.sandbox import Fault, Provider, ProviderFault, RecordFault, Sandbox, SandboxSpec
 from pytest_ale.secrets import scrub
 
-__all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "Reaped", "ledgers", "reap"]
+__all__ = ["Entry", "Lease", "Ledger", "Owner", "Pool", "Reaped", "in_reach", "ledgers", "reap"]
 
 # States of a lease; `released` is the only one that leaves nothing behind.
 LEASING, LEASED, KEPT, RELEASED, FAULT = "leasing", "leased", "kept", "released", "fault"
@@ -42,9 +42,14 @@ class Owner:
         return Owner(socket.gethostname(), _boot_id(), pid, _start_time(pid))
 
     @property
+    def here(self) -> bool:
+        """Is it a process of this host? Nobody here can say whether any other lives."""
+        return self.host == socket.gethostname()
+
+    @property
     def dead(self) -> bool:
         """True only for a process of this host that is certainly gone."""
-        if self.host != socket.gethostname():
+        if not self.here:
             return False
         return self.boot != _boot_id() or _start_time(self.pid) != self.start
 
@@ -264,16 +269,29 @@ def reap(
     dead: bool = False,
 ) -> list[Reaped]:
     """Release what dead processes of this host left, and what could not be released before;
-    `dead` leaves the latter out, while its owner lives."""
+    `dead` leaves the latter out, while its owner lives. What is on another host is left to it."""
     said = []
     for ledger in ledgers:
         with ledger.alone():
             for entry in ledger.entries().values():
                 wanted = entry.lease == only if only else entry.state != KEPT or kept
-                if wanted and entry.reapable and (entry.owner.dead or not dead):
+                wanted = wanted and entry.reapable and (entry.owner.dead or not dead)
+                if wanted and in_reach(entry, provider):
                     said.append(_reap_one(ledger, entry, provider))
             ledger.close()
     return said
+
+
+def in_reach(entry: Entry, provider: Callable[[str], Provider]) -> bool:
+    """Can its sandbox be released from here? Of another host only where any host can, as its
+    provider says by `anywhere`: elsewhere a sandbox that is not found is no error, and the ledger
+    would say `released` of one that is still there."""
+    if entry.owner.here:
+        return True
+    try:
+        return bool(getattr(provider(entry.provider), "anywhere", False))
+    except (Fault, LookupError):
+        return False
 
 
 def ledgers(runs: Path) -> list[Ledger]:

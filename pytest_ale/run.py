@@ -45,6 +45,7 @@ class Attempt:
         lanes: Lanes | None = None,
     ) -> None:
         self.plan = plan
+        self.run_dir = run_dir
         self.lanes = lanes or Lanes.of(1, patience=0)
         self.journal = Journal(plan, pool, run_dir)
         self.steps = Steps(plan, pool, grader, self.journal, self.lanes, gateway)

@@ -14,11 +14,13 @@ from contextlib import suppress
 from pytest_ale.gateway import ModelLost
 from pytest_ale.phase import Cancelled
 from pytest_ale.plan import Plan
-from pytest_ale.record import Record
+from pytest_ale.record import Record, RunDir
 from pytest_ale.run import Attempt
 from pytest_ale.sandbox import Fault, HarnessFault, PhaseTimeout, ProviderFault, SandboxLost
 
 __all__ = ["Job", "Runner"]
+
+Recorded = Callable[[Record, RunDir], None]
 
 # What a fresh sandbox may cure; task code and a full disk would fail again.
 CURABLE = (HarnessFault, ModelLost, PhaseTimeout, ProviderFault, SandboxLost)
@@ -43,7 +45,7 @@ class Runner:
         self._cancelled = threading.Event()
         self._avoid: tuple[str, ...] = ()  # zones in which attempts failed
         self.attempt: Attempt | None = None
-        self.recorded: Callable[[Record], None] = lambda record: None  # shown the last record
+        self.recorded: Recorded = lambda record, run_dir: None  # shown the last record
 
     def prepare(self) -> None:
         """Begin an attempt, again after a curable fault."""
@@ -60,7 +62,7 @@ class Runner:
             assert self.attempt is not None
             try:
                 record = self.attempt.perform()
-                self.recorded(record)
+                self.recorded(record, self.attempt.run_dir)
                 return record
             except Fault as fault:
                 self._again(fault)
@@ -81,7 +83,7 @@ class Runner:
     def _again(self, fault: Fault) -> None:
         assert self.attempt is not None
         if self._left <= 0 or not isinstance(fault, CURABLE):
-            self.recorded(self.attempt.record)
+            self.recorded(self.attempt.record, self.attempt.run_dir)
             raise fault
         self._left -= 1
         zone = fault.zone if isinstance(fault, ProviderFault) else ""
@@ -101,9 +103,9 @@ class Job:
         self.runner = runner
         self.refused = runner.refused
         self.seconds = {"setup": 0.0, "call": 0.0}
-        self.recorded: Callable[[Record], None] = lambda record: None
+        self.recorded: Recorded = lambda record, run_dir: None
         self.over = False  # but for the release
-        self._last: Record | None = None
+        self._last: tuple[Record, RunDir] | None = None
         self._raised: dict[str, BaseException] = {}
         runner.recorded = self._note
 
@@ -135,17 +137,17 @@ class Job:
     def perform(self) -> Record:
         self._tell("call")
         assert self._last is not None
-        self.recorded(self._last)
-        return self._last
+        self.recorded(*self._last)
+        return self._last[0]
 
     def release(self) -> None:
         """That is done already, or under way."""
 
-    def _note(self, record: Record) -> None:
-        self._last = record
+    def _note(self, record: Record, run_dir: RunDir) -> None:
+        self._last = record, run_dir
 
     def _tell(self, phase: str) -> None:
         if phase in self._raised:
             if self._last is not None:
-                self.recorded(self._last)
+                self.recorded(*self._last)
             raise self._raised[phase]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_ale.harness import Agent
     from pytest_ale.index import CardIndex
+    from pytest_ale.runner import Job
     from pytest_ale.settings import Settings
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "DONE",
     "DURATIONS",
     "GATEWAY",
+    "JOB",
     "RUN",
     "SETTINGS",
     "heed_sigterm",
@@ -40,6 +42,10 @@ DONE: pytest.StashKey[frozenset[str] | None] = pytest.StashKey()
 COLLECTED: pytest.StashKey[int] = pytest.StashKey()  # tasks' items that the session is to run
 # What the order of items goes by, packed; None where they keep that in which they were collected.
 DURATIONS: pytest.StashKey[bytes | None] = pytest.StashKey()
+
+
+# The attempts of an item, which are over: --ale-concurrency.
+JOB: pytest.StashKey[Job] = pytest.StashKey()
 
 
 def own_properties(properties: Iterable[object]) -> dict[str, object]:

@@ -193,6 +193,18 @@ def test_fixtures_and_marks_hold_before_anything_is_leased(sim: Project) -> None
     assert "Hurry up, t07[base-sim]." in told
 
 
+@pytest.mark.parametrize("where", [".", "tasks/legal/t03"])
+def test_an_overridden_prompt_is_what_the_agent_is_told(sim: Project, where: str) -> None:
+    (sim.path / where / "conftest.py").write_text(
+        "import pytest\n\n\n@pytest.fixture\ndef ale_prompt(ale_prompt):\n"
+        "    return ale_prompt + 'Hurry up.'\n"
+    )
+    run(sim).assert_outcomes(passed=12)
+    for name, hurries in (("t03", True), ("t04", where == ".")):
+        told = (sim.attempt(task=f"legal/{name}") / "trajectory.json").read_text()
+        assert ("Hurry up." in told) == hurries
+
+
 def test_who_wants_the_sandbox_itself_gets_it_in_its_turn(sim: Project) -> None:
     (sim.path / "tasks" / "legal" / "t00" / "conftest.py").write_text(
         "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef before(ale_sandbox):\n"

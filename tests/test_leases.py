@@ -32,6 +32,7 @@ class Shop:
         self.ledger = ledger
         self.seen: list[tuple[str, str]] = []
         self.broken: set[str] = set()
+        self.anywhere = False
 
     def create(self, lease: str, spec: SandboxSpec) -> LocalSandbox:
         self._note("create", lease)
@@ -130,6 +131,60 @@ def test_only_the_dead_of_this_host_are_reaped(shop: Shop, ledger: Ledger) -> No
     assert open_ones == {living, abroad, kept}
     (one,) = reap([ledger], lambda _: shop, only=kept)  # type: ignore[arg-type, return-value]
     assert one.line == f"shop sandbox {kept} of legal/copy: released"
+
+
+STATES = ("leasing", "leased", "kept", "fault")
+
+
+def test_nothing_of_another_host_is_released_here(shop: Shop, ledger: Ledger) -> None:
+    abroad = {left(ledger, ABROAD, state) for state in STATES}
+    for words in ({}, {"kept": True}, {"dead": True}, *({"only": each} for each in abroad)):
+        assert reap([ledger], lambda _: shop, **words) == []  # type: ignore[arg-type, return-value]
+    assert shop.seen == [] and not ledger.closed
+    assert states(ledger) == list(STATES)
+
+
+def test_what_any_host_can_reach_is_released_from_any(shop: Shop, ledger: Ledger) -> None:
+    shop.anywhere = True
+    for state in STATES:
+        left(ledger, ABROAD, state)
+    reap([ledger], lambda _: shop)  # type: ignore[arg-type, return-value]
+    assert states(ledger) == ["leasing", "leased", "kept", "released"]
+    reap([ledger], lambda _: shop, kept=True)  # type: ignore[arg-type, return-value]
+    assert states(ledger) == ["leasing", "leased", "released", "released"]  # others may be in use
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_who_is_to_release_a_sandbox_of_another_host_is_said(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str], tmp_path: Path, state: str
+) -> None:
+    """With the local provider, whose `destroy` finds nothing here and so has no complaint."""
+    lease = new_lease_id()
+    ledger.write(Entry(lease, "local", state, ABROAD))
+    assert main(["reap", lease, f"--dir={tmp_path}"]) == 2
+    where = "is on host elsewhere, where alone it can be released"
+    there = f"run `ale reap {lease}` there, with the same --dir"
+    assert capsys.readouterr().err == f"ale: sandbox {lease} {where}: {there}\n"
+    assert main(["reap", "--kept", f"--dir={tmp_path}"]) == 0
+    there = "run `ale reap` there, with the same --dir"
+    assert capsys.readouterr().out == f"host elsewhere has 1 more, in use or left: {there}\n"
+    assert states(ledger) == [state]
+    main(["reap", f"--dir={tmp_path}"])
+    assert ("nothing to reap" in capsys.readouterr().out) == (state == "kept")
+
+
+def test_of_a_sandbox_that_another_host_may_use_that_is_said(
+    ledger: Ledger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(LocalProvider, "anywhere", True, raising=False)
+    ledger.write(Entry("0" * 12, "local", "leased", ABROAD))
+    assert main(["reap", "0" * 12, f"--dir={tmp_path}"]) == 2
+    said = capsys.readouterr().err
+    assert f"sandbox {'0' * 12} may be in use: only host elsewhere can tell" in said
+    assert states(ledger) == ["leased"]
 
 
 def test_a_zombie_is_dead(ledger: Ledger) -> None:
