@@ -12,11 +12,13 @@ import gc
 import queue
 import threading
 import time
-from collections import deque
+import warnings
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
+from inspect import isgeneratorfunction
 from itertools import zip_longest
-from typing import Self
 
 import pytest
 
@@ -49,6 +51,7 @@ def run_ahead(session: pytest.Session, agents: int) -> None:
                 else:
                     alone.append(item)
                 show.all(flight.over())
+            planner.tell()
             _run_alone(alone, show, flight)
             while show.left:
                 show.item(flight.next_over())
@@ -119,30 +122,18 @@ class Ground(pytest.Item):
         raise NotImplementedError
 
 
-class Planned(TaskItem):
-    """An item's double that is set up to learn what its attempt is to be."""
+def doubled(item: TaskItem) -> TaskItem:
+    """An item's double, which is set up to learn what its attempt is to be.
 
-    INFO: pytest.StashKey[dict[int, object]] = pytest.StashKey()
-
-    @classmethod
-    def of(cls, item: TaskItem) -> Self:
-        """Doubles of items that share what pytest knows of their fixtures share it, too."""
-        known = item.session.stash.setdefault(cls.INFO, {})
-        theirs = id(getattr(item, "_fixtureinfo", item))
-        given = {"name": item.name, "callobj": _plan, "fixtureinfo": known.get(theirs)}
-        double: Self = super(TaskItem, cls).from_parent(item.parent, **given)
-        known[theirs] = getattr(double, "_fixtureinfo", None)
-        double.task_instance, double.agent, double.trial = (
-            item.task_instance,
-            item.agent,
-            item.trial,
-        )
-        double.own_markers[:] = item.own_markers
-        return double
-
-
-def _plan(ale_attempts: Runner, ale_bench: Bench) -> None:
-    """What a double asks for."""
+    A copy: whatever a project has put on its items, fixtures find it on the double, too.
+    """
+    double = copy(item)
+    double.planned = True
+    double.own_markers, double.user_properties = [*item.own_markers], [*item.user_properties]
+    asked = [name for name in item.fixturenames if name != "ale_run"]
+    double.fixturenames = [*asked, "ale_attempts", "ale_bench"]
+    double._initrequest()  # fixtures of its own
+    return double
 
 
 class Planner:
@@ -151,7 +142,9 @@ class Planner:
     def __init__(self, session: pytest.Session, ground: pytest.Item, flight: Flight) -> None:
         self._ground, self._flight = ground, flight
         self._hooked = _has_foreign_setup(session.config)
-        self._own_fixtures: dict[int, bool] = {}
+        self._has_a_hand = _conftests_hand(session.config)
+        self._overridden: dict[int, bool] = {}
+        self._lasting: Counter[str] = Counter()
         self._settings = session.config.stash[SETTINGS]
         self.bench: Bench | None = None  # of items in which nobody but us has a say
 
@@ -161,8 +154,16 @@ class Planner:
             return None
         if "ale_sandbox" in item.fixturenames or len(_definitions(item, "ale_run")) > 1:
             return None  # something wants the sandbox before, or while, the agent is at work
+        if lasting := self._has_a_hand or _lasting(item):
+            self._lasting[lasting] += 1
+            return None
         runner = self._made(item) if self.bench and self._is_plain(item) else self._set_up(item)
         return None if runner is None or runner.refused else Job(runner)
+
+    def tell(self) -> None:
+        """Say what keeps items from being run ahead."""
+        for name, count in self._lasting.items():
+            tell(f"ale: {count} items are run one at a time, in spite of --ale-concurrency: {name}")
 
     def _made(self, item: TaskItem) -> Runner | None:
         assert self.bench is not None
@@ -178,38 +179,74 @@ class Planner:
         return not (told or self._hooked or self._has_own_fixtures(item))
 
     def _has_own_fixtures(self, item: TaskItem) -> bool:
-        """Asked once for all items that share what pytest knows of their fixtures."""
+        """Overrides are asked for once of all items that share what pytest knows of fixtures."""
         theirs = id(getattr(item, "_fixtureinfo", item))
-        if theirs not in self._own_fixtures:
-            foreign = not all(name in OURS for name in item.fixturenames)
+        if theirs not in self._overridden:
             changed = any(len(_definitions(item, name)) > 1 for name in FIXTURES)
-            self._own_fixtures[theirs] = foreign or changed
-        return self._own_fixtures[theirs]
+            self._overridden[theirs] = changed
+        return self._overridden[theirs] or not OURS.issuperset(item.fixturenames)
 
     def _set_up(self, item: TaskItem) -> Runner | None:
-        double = Planned.of(item)
+        """None if that fails or skips: it will be told when the item itself is set up."""
+        double = doubled(item)
         try:
-            double.ihook.pytest_runtest_setup(item=double)
-            runner, bench = double.funcargs["ale_attempts"], double.funcargs["ale_bench"]
-            assert isinstance(runner, Runner)
-            assert isinstance(bench, Bench)
-            self._flight.end_with(bench)
-            if self.bench is None and self._is_plain(item):
-                self.bench = bench
-            return runner
-        except (Exception, pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception):
+            with warnings_of(item):
+                try:
+                    double.ihook.pytest_runtest_setup(item=double)
+                    runner, bench = double.funcargs["ale_attempts"], double.funcargs["ale_bench"]
+                finally:
+                    double.ihook.pytest_runtest_teardown(item=double, nextitem=self._ground)
+        except (Exception, SystemExit, *OUTCOMES):
             return None
-        finally:
-            double.ihook.pytest_runtest_teardown(item=double, nextitem=self._ground)
+        assert isinstance(runner, Runner)
+        assert isinstance(bench, Bench)
+        self._flight.end_with(bench)
+        if self.bench is None and self._is_plain(item):
+            self.bench = bench
+        return runner
 
+
+def _lasting(item: TaskItem) -> str:
+    """A fixture of somebody else's that is to last while the agent works; an attempt that is made
+    ahead would be over before it begins."""
+    for name in {*item.fixturenames, *FIXTURES} - {"request"}:
+        found = _definitions(item, name)[-1:]
+        for each in found:
+            ours = each.func.__module__.startswith(("pytest_ale.", "_pytest."))
+            lasts = isgeneratorfunction(each.func) or "monkeypatch" in each.argnames
+            if each.scope == "function" and lasts and not ours:
+                return f"fixture {name} lasts for one test; give it a wider scope"
+    return ""
+
+
+@contextmanager
+def warnings_of(item: pytest.Item) -> Iterator[None]:
+    """Let pytest's summary tell what is warned of meanwhile: session fixtures say it only once."""
+    with warnings.catch_warnings(record=True) as seen:
+        yield
+    for warning in seen:
+        told = {"warning_message": warning, "nodeid": item.nodeid, "when": "runtest"}
+        item.ihook.pytest_warning_recorded.call_historic(kwargs=told | {"location": None})
+
+
+OUTCOMES = (pytest.skip.Exception, pytest.fail.Exception, pytest.xfail.Exception)
 
 OURS = frozenset({"request", "pytestconfig", *FIXTURES})
 
 
-def _definitions(item: TaskItem, name: str) -> Sequence[object]:
+def _definitions(item: TaskItem, name: str) -> Sequence[pytest.FixtureDef[object]]:
     """Of a fixture as an item sees it; more than one where somebody overrides ours."""
     manager = item.session._fixturemanager  # what fixtures ask for at their time is in no closure
     return manager.getfixturedefs(name, item) or ()
+
+
+def _conftests_hand(config: pytest.Config) -> str:
+    """What a conftest does around a test's call would come when the agent has worked already."""
+    for name in ("pytest_runtest_protocol", "pytest_runtest_call"):
+        for impl in getattr(config.hook, name).get_hookimpls():
+            if str(getattr(impl.plugin, "__file__", "")).endswith("conftest.py"):
+                return f"{impl.plugin.__file__} has a {name}"
+    return ""
 
 
 def _has_foreign_setup(config: pytest.Config) -> bool:

@@ -162,6 +162,7 @@ class TaskItem(pytest.Function):
     task_instance: Instance
     agent: Agent
     trial: int
+    planned = False  # is it a double, which is only to tell what is meant (ahead.py)?
 
     @classmethod
     def from_parent(cls, parent: TaskFile, **given: object) -> Self:  # type: ignore[override]

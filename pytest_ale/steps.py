@@ -264,7 +264,7 @@ class Steps:
         return access.close() if access else None
 
     def regain(self) -> None:
-        self._pool.regain(REGAIN_SECONDS)
+        self._pool.regain(min(REGAIN_SECONDS, self._plan.limits.phase))
 
     @property
     def zone(self) -> str:

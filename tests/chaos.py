@@ -1,8 +1,9 @@
 """Chaos: whole runs of pytest, of which something is killed at a moment that a seed chooses.
 
-A round is a project with a few tasks, one or two kills, and `--ale-resume=last` until it ends by
+A round is a project with a few tasks, one to three kills, and `--ale-resume=last` until it ends by
 itself; then nothing may be left, lost or doubled. `scripts/chaos` plays many, test_chaos.py a few.
-The project: chaos_project.py; what must hold afterwards: chaos_checks.py.
+What a seed decides: chaos_plan.py; the project: chaos_project.py; what must hold afterwards:
+chaos_checks.py.
 """
 
 from __future__ import annotations
@@ -22,83 +23,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pytest import ExitCode
+
 from pytest_ale.testing import Say, Script, ScriptedModel, Usage
 
 from . import chaos_checks
+from .chaos_plan import SIGNALS, TASKS, WAYS, Kill, Plan
 from .chaos_project import write
 
-TASKS = 6
 MOST_SECONDS = 90.0  # that one pytest may take; a round's takes about ten
-WHAT = ("worker", "controller", "everything", "anything")
-# Files whose coming is a moment worth dying at: each is one step of an attempt, or of a start.
-ATTEMPT = ".ale/*/legal/*/base/*/trial-1/attempt-*"
-STEPS = {  # and how often it may come
-    "tmp/ale-*": TASKS,
-    "tmp/ale-*/lease.json": TASKS,
-    "tmp/ale-*/owner.json": TASKS,
-    ".ale/*": 1,
-    ".ale/*/run.json": 1,
-    ".ale/*/ledger.jsonl": 1,
-    f"{ATTEMPT}/sandbox.json": TASKS,
-    f"{ATTEMPT}/output": TASKS,
-    f"{ATTEMPT}/grade.json": TASKS,
-    f"{ATTEMPT}/attempt.json": TASKS,
-    ".ale/*/results.jsonl": 1,
-}
-
-
-@dataclass(frozen=True)
-class Kill:
-    """What is killed, and when: some seconds after a start, or when files of a kind have come."""
-
-    what: str
-    step: str
-    count: int  # of the files
-    seconds: float  # from the start, or from when they came
-
-    @classmethod
-    def drawn(cls, dice: random.Random) -> Kill:
-        what = dice.choice(WHAT)
-        if dice.random() < 0.4:
-            return cls(what, "", 0, dice.uniform(0.5, 5))
-        step = dice.choice(list(STEPS))
-        return cls(what, step, dice.randint(1, STEPS[step]), dice.choice((0, 0.02, 0.2)))
-
-    def __str__(self) -> str:
-        when = f" after {self.step} came {self.count} times" if self.step else ""
-        return f"{self.what} {self.seconds:.2f} s{when}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that a seed decides."""
-
-    seed: int
-    workers: int
-    agent: str
-    hesitates: bool
-    pause: float  # between a kill and the next start
-    kills: tuple[Kill, ...]
-    naps: tuple[float, ...]  # seconds that each task takes
-
-    @classmethod
-    def drawn(cls, seed: int) -> Plan:
-        dice = random.Random(seed)
-        longest = dice.choice((0.7, 0.7, 2.5))
-        return cls(
-            seed=seed,
-            workers=dice.choice((0, 2, 2)),
-            agent=dice.choice(("oracle", "oracle", "mine")),
-            hesitates=dice.random() < 0.5,
-            pause=dice.choice((0, 0, 0.5)),
-            kills=tuple(Kill.drawn(dice) for _ in range(dice.choice((1, 1, 2, 3)))),
-            naps=tuple(dice.uniform(0.2, longest) for _ in range(TASKS)),
-        )
-
-    def __str__(self) -> str:
-        disk = ", slow disk" if self.hesitates else ""
-        kills = "; ".join(map(str, self.kills))
-        return f"seed {self.seed}: {self.agent}, -n {self.workers}{disk}: kill {kills}"
 
 
 @dataclass
@@ -107,7 +40,6 @@ class Round:
 
     plan: Plan
     folder: Path
-    provider: str = "local"
     url: str = ""
     happened: list[str] = field(default_factory=list)
     before: dict[Path, bytes] = field(default_factory=dict)  # attempt.json files, at each kill
@@ -128,9 +60,7 @@ class Round:
     @property
     def words(self) -> list[str]:
         """What is added to `pytest tasks`."""
-        words = ["-p", "no:randomly", f"--ale-agent={self.plan.agent}"]
-        words += [f"--ale-provider={self.provider}"]
-        words += [f"-n{self.plan.workers}"] if self.plan.workers else []
+        words = list(self.plan.words)
         if self.plan.agent == "mine":
             words += [f"--ale-base-url={self.url}"]
         resumable = any(any(run.glob("*/")) for run in self.runs)
@@ -142,6 +72,7 @@ class Round:
         kept = {name: text for name, text in os.environ.items() if not name.startswith(own)}
         key = {"OPENAI_API_KEY": "sk-chaos-0123456789abcdef"}
         more = {"TMPDIR": str(self.folder / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
+        more |= {"ALE_SIM": str(self.folder / "sim.yaml")} if self.plan.sim else {}
         return kept | key | more
 
     @property
@@ -202,9 +133,9 @@ class Session:
         self._await(kill)
         after = time.monotonic() - began
         victim = self._kill(kill.what, dice)
-        if kill.what in ("worker", "anything"):
-            self.wait()
-        self.process.wait(MOST_SECONDS)
+        self.wait()
+        if kill.what in SIGNALS and self.interrupted:
+            chaos_checks.has_ended_in_order(self)
         self.round.before |= self.round.attempts()
         return f"{victim} after {after:.2f} s"
 
@@ -225,14 +156,29 @@ class Session:
         if what == "everything":
             os.killpg(controller, signal.SIGKILL)
             return "everything"
+        if what.startswith(SIGNALS):
+            self._end(what, dice)
+            return what
         choice = {"worker": self._workers()}
-        if self.round.provider == "local":  # all others are not ours alone to kill
+        if self.round.plan.provider == "local":  # all others are not ours alone to kill
             choice["anything"] = sorted(self.round.processes())
         victim = dice.choice(choice.get(what) or [controller])
         name = "controller" if victim == controller else name_of(victim)
         with suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
         return name
+
+    def _end(self, what: str, dice: random.Random) -> None:
+        """As a terminal and CI systems do it: the first tells all that it started, others one."""
+        tell = os.killpg if what.startswith("Ctrl-C") else os.kill
+        first = signal.SIGINT if what.startswith("Ctrl-C") else signal.SIGTERM
+        tell(self.process.pid, first)
+        if what in SIGNALS:
+            return
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(dice.choice((0.0, 0.1, 0.5)))
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, first if "twice" in what else signal.SIGKILL)
 
     def _workers(self) -> list[int]:
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
@@ -250,6 +196,11 @@ class Session:
         """Did it end by itself, whatever was killed in it?"""
         return self.process.returncode >= 0
 
+    @property
+    def interrupted(self) -> bool:
+        """Did pytest itself end it, by a signal that it heeds?"""
+        return self.process.returncode == ExitCode.INTERRUPTED
+
 
 def name_of(pid: int) -> str:
     """What a process is, as the end of its command line tells."""
@@ -263,17 +214,17 @@ def unscored(round: Round) -> set[str]:
     """The tasks that a session is to run."""
     records = map(json.loads, round.attempts().values())
     scored = {str(record["task"]) for record in records if record["score"] is not None}
-    return {f"legal/task_{number}" for number in range(TASKS)} - scored
+    return {f"legal/task_{number}" for number in range(len(round.plan.naps))} - scored
 
 
-def play(seed: int, provider: str = "local") -> Round:
+def play(seed: int, way: str = "workers", provider: str = "local") -> Round:
     """Play the round of a seed; the folder of one that fails stays, and is named."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-")).resolve()
     script = Script([Usage(input=100, output=7), Say("Hello to you.")])
     with ScriptedModel(script) as model:
-        round = Round(Plan.drawn(seed), folder, provider, model.url)
+        round = Round(Plan.drawn(seed, way, provider), folder, model.url)
         try:
-            write(folder, round.plan.naps, seed if round.plan.hesitates else None)
+            write(folder, round.plan)
             round.play()
         except BaseException as error:
             error.add_note(f"{round.plan}\nkilled: {round.happened}\nsee {folder}")
@@ -288,12 +239,13 @@ def main() -> None:
     parser = ArgumentParser(prog="chaos", description=str(__doc__).partition("\n")[0])
     parser.add_argument("rounds", nargs="?", type=int, default=50)
     parser.add_argument("seed", nargs="?", type=int, default=int(time.time()))
-    parser.add_argument("--provider", default="local")
+    parser.add_argument("--way", choices=WAYS, default="workers")
+    parser.add_argument("--provider", choices=TASKS, default="local")
     given = parser.parse_args()
     for seed in range(given.seed, given.seed + given.rounds):
-        print(Plan.drawn(seed), flush=True)  # noqa: T201
+        print(Plan.drawn(seed, given.way, given.provider), flush=True)  # noqa: T201
         began = time.monotonic()
-        killed = play(seed, given.provider).happened
+        killed = play(seed, given.way, given.provider).happened
         print(f"  killed {'; '.join(killed)}: ok, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201
 
 

@@ -38,6 +38,7 @@ def check(round: Round, last: Session) -> None:
 def nothing_is_left(round: Round) -> None:
     """No sandbox, no scratch folder, no process."""
     assert sorted(path.name for path in (round.folder / "tmp").glob("ale-*")) == []
+    assert sorted(path.name for path in round.folder.glob("sim.state/sandboxes*/*")) == []
     deadline = time.monotonic() + GONE_SECONDS
     while left := round.processes():
         assert time.monotonic() < deadline, f"processes {left} are left"
@@ -50,10 +51,19 @@ def ledgers_are_closed(round: Round) -> None:
     for path in round.folder.glob(".ale/*/ledger.jsonl"):
         entries = Ledger(path).entries()
         assert {lease for lease, entry in entries.items() if entry.open} == set()
-        if round.provider != "local":  # whose sandboxes lie in the round's folder
+        if round.plan.provider == "docker":  # all others' sandboxes lie in the round's folder
             settings = read_settings(lambda _: None, {}, lambda _: None, path, path)
-            there = provider_named(round.provider, settings).leases()  # type: ignore[attr-defined]
+            there = provider_named("docker", settings).leases()  # type: ignore[attr-defined]
             assert not entries.keys() & set(there)
+
+
+def has_ended_in_order(session: Session) -> None:
+    """Whoever was asked to end has given back all sandboxes of its own, and told no lies."""
+    said = session.said.read_text()
+    assert "INTERNALERROR" not in said, said
+    for path in session.round.folder.glob(".ale/*/ledger.jsonl"):
+        for entry in Ledger(path).entries().values():
+            assert not (entry.open and entry.owner.pid == session.process.pid), entry
 
 
 def nothing_is_lost_or_doubled(round: Round) -> None:

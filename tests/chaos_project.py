@@ -5,11 +5,11 @@ Knows nothing of what is killed, and when.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
+from .chaos_plan import Plan
 from .conftest import CARD, PROMPT
 
 __all__ = ["write"]
@@ -19,9 +19,11 @@ def build(inputs, reference, rng):
     word = str(rng.randrange(10**9))
     (inputs / "word.txt").write_text(word)
     (reference / "word.txt").write_text(word)
+    (inputs / "sim.sh").write_text("cp inputs/word.txt output")  # for the agent of that name
 
 def solve(sandbox):
-    sandbox.exec("sleep {seconds}; cp $HOME/task/inputs/word.txt $HOME/task/output", check=True)
+    copy = f"cp {sandbox.inputs}/word.txt {sandbox.output}"
+    sandbox.exec(f"sleep {seconds}; {copy}", check=True)
 
 def evaluate(output, reference):
     return float((output / "word.txt").read_text() == (reference / "word.txt").read_text())
@@ -68,17 +70,15 @@ sys.addaudithook(hesitate)
 """
 
 
-def write(folder: Path, naps: Sequence[float], hesitating: int | None) -> None:
-    """Write a project with a task for each nap; `tmp` in it is for sandboxes and scratch folders.
-
-    `hesitating` is a seed for a disk that does.
-    """
-    slow = "" if hesitating is None else HESITATES.format(seed=hesitating, folder=str(folder))
+def write(folder: Path, plan: Plan) -> None:
+    """Write a project with a task for each nap; `tmp` in it is for sandboxes, and scratch."""
+    slow = HESITATES.format(seed=plan.seed, folder=str(folder)) if plan.hesitates else ""
     (folder / "tmp").mkdir()
+    (folder / "sim.yaml").write_text(yaml.safe_dump(dict(plan.sim)))
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "conftest.py").write_text(MINE + slow)
     card = yaml.safe_dump({name: value for name, value in CARD.items() if name != "checks"})
-    for number, seconds in enumerate(naps):
+    for number, seconds in enumerate(plan.naps):
         task = folder / f"tasks/legal/task_{number}"
         task.mkdir(parents=True)
         (task / "card.yaml").write_text(card)

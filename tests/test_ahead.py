@@ -215,6 +215,69 @@ def test_who_wants_the_sandbox_itself_gets_it_in_its_turn(sim: Project) -> None:
     assert (output / "early.txt").exists() and (output / "word.txt").exists()
 
 
+def test_a_fixture_that_lasts_for_one_test_lasts_while_its_agent_works(sim: Project) -> None:
+    (sim.path / "tasks" / "legal" / "t03" / "conftest.py").write_text(
+        "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef server():\n"
+        "    with open('server.txt', 'a') as file:\n        file.write('up ')\n    yield\n"
+        "    with open('server.txt', 'a') as file:\n        file.write('down ')\n"
+    )
+    result = run(sim)
+    result.assert_outcomes(passed=12)
+    result.stderr.fnmatch_lines(["ale: 1 items are run one at a time*: fixture server lasts for*"])
+    assert (sim.path / "server.txt").read_text() == "up down "
+
+
+def test_what_a_conftest_does_around_calls_comes_before_the_agent(sim: Project) -> None:
+    (sim.path / "conftest.py").write_text(
+        "import pytest\n\n\ndef pytest_runtest_call(item):\n    pytest.skip('not now')\n"
+    )
+    run(sim, "-k", "t00 or t01").assert_outcomes(skipped=2, deselected=10)
+    assert not sim.runs or not list(sim.runs[-1].glob("*/*/*/*/*/*/grade.json"))
+
+
+def test_what_is_warned_of_is_told(sim: Project) -> None:
+    (sim.path / "conftest.py").write_text(
+        "import warnings\nimport pytest\n\n\n@pytest.fixture(scope='session', autouse=True)\n"
+        "def old():\n    warnings.warn('this is old')\n"
+    )
+    run(sim).stdout.fnmatch_lines(["*UserWarning: this is old"])
+
+
+@pytest.mark.parametrize("how", ["ale_run", "ale_output", "getfixturevalue"])
+def test_who_looks_at_the_attempt_makes_it_in_its_turn(sim: Project, how: str) -> None:
+    name = "request" if how == "getfixturevalue" else how
+    get = "request.getfixturevalue('ale_sandbox')" if name == "request" else how
+    (sim.path / "conftest.py").write_text(
+        f"import pytest\n\n\n@pytest.fixture(autouse=True)\ndef look({name}):\n    {get}\n"
+    )
+    run(sim, "-k", "t00 or t01").assert_outcomes(passed=2, deselected=10)
+    assert [line["attempt"] for line in sim.results] == [1, 1]
+    assert len(leases(sim)) == 2
+
+
+def test_a_fixture_that_fails_when_it_ends_fails_its_item(sim: Project) -> None:
+    (sim.path / "conftest.py").write_text(
+        "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef bad(request):\n    yield\n"
+        "    if 't02' in request.node.name:\n        raise RuntimeError('at the end')\n"
+    )
+    run(sim).assert_outcomes(passed=12, errors=1)
+
+
+def test_what_a_project_puts_on_its_items_holds(sim: Project) -> None:
+    (sim.path / "conftest.py").write_text(
+        "import pytest\n\n\n@pytest.fixture\ndef ale_prompt(ale_prompt, request):\n"
+        "    return ale_prompt + request.node.hint\n\n\n"
+        "@pytest.fixture\ndef never():\n    pytest.skip('not today')\n\n\n"
+        "def pytest_collection_modifyitems(items):\n    for item in items:\n"
+        "        item.hint = f'Hint of {item.name}.'\n"
+        "    items[3].fixturenames = ['never', *items[3].fixturenames]\n"
+    )
+    run(sim).assert_outcomes(passed=11, skipped=1)
+    assert len(sim.results) == 11
+    told = (sim.attempt(task="legal/t07") / "trajectory.json").read_text()
+    assert "Hint of t07[base-sim]." in told
+
+
 def test_ordinary_tests_beside_tasks_keep_their_fixtures(sim: Project) -> None:
     sim.pytester.makepyfile(
         test_plain="""

@@ -27,6 +27,8 @@ GIVEN: dict[str, tuple[tuple[str, object], tuple[str, object], tuple[str, object
     "tasks": (("a.txt", "a.txt"), ("b.txt", "b.txt"), ("c.txt", "c.txt")),
     "pass_at": (("0.1", 0.1), ("0.2", 0.2), ("1", 1.0)),
     "timeout": (("0.5", 0.5), ("60", 60.0), ("7", 7.0)),
+    "concurrency": (("2", 2), ("3", 3), ("1", 1)),
+    "queue_timeout": (("60", 60.0), ("0.5", 0.5), ("7", 7.0)),
     "grade_timeout": (("5", 5.0), ("6", 6.0), ("7", 7.0)),
     "phase_timeout": (("5", 5.0), ("6", 6.0), ("7", 7.0)),
     "prompt_suffix": (("Hurry {now}", "Hurry {now}"), ("b", "b"), ("c", "c")),
