@@ -217,7 +217,10 @@ def ale_run(request: pytest.FixtureRequest) -> Iterator[Runner | Job]:
     item = _task_item(request)
     if item.planned:
         pytest.skip("a fixture wants to see the attempt: it is not made ahead")
-    attempts = item.stash.get(JOB, None) or request.getfixturevalue("ale_attempts")
+    job = item.stash.get(JOB, None)
+    if job and job.told:  # somebody runs the item once more: that is another attempt
+        job = item.stash[JOB] = None
+    attempts = job or request.getfixturevalue("ale_attempts")
     if attempts.refused:
         _skip(item, attempts.refused, request.getfixturevalue("ale_bench"))
     attempts.recorded = lambda record, run_dir: _report(item, record, run_dir)

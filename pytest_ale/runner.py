@@ -105,6 +105,7 @@ class Job:
         self.seconds = {"setup": 0.0, "call": 0.0}
         self.recorded: Recorded = lambda record, run_dir: None
         self.over = False  # but for the release
+        self.told = False
         self._last: tuple[Record, RunDir] | None = None
         self._raised: dict[str, BaseException] = {}
         runner.recorded = self._note
@@ -132,6 +133,7 @@ class Job:
         return self.runner.attempt
 
     def prepare(self) -> None:
+        self.told = True
         self._tell("setup")
 
     def perform(self) -> Record:

@@ -45,7 +45,7 @@ DURATIONS: pytest.StashKey[bytes | None] = pytest.StashKey()
 
 
 # The attempts of an item, which are over: --ale-concurrency.
-JOB: pytest.StashKey[Job] = pytest.StashKey()
+JOB: pytest.StashKey[Job | None] = pytest.StashKey()
 
 
 def own_properties(properties: Iterable[object]) -> dict[str, object]:

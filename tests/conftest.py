@@ -12,9 +12,9 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import pytest_ale.harnesses
 import yaml
 
-import pytest_ale.harnesses
 from pytest_ale.registry import HARNESSES, PROVIDERS
 
 pytest_plugins = ["pytester"]
@@ -24,19 +24,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # pytester gives each run a home of its own; kits of 400 MB are not to be packed in each.
 CACHE = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile what we start some thousand Pythons of, which may be kept from writing bytecode.
-
-    Under PYTHONDONTWRITEBYTECODE, a run of one task in a fresh tree took 1.4 s of processor time,
-    and 1.1 s with bytecode; one by two workers 3.4 s, and 2.7 s.
-    """
-    if not hasattr(session.config, "workerinput"):
-        copied = re.compile("/(skeleton|image)/")  # for others, as they are
-        for module in (pytest_ale, pytest_ale.harnesses):
-            compileall.compile_dir(module.__path__[0], quiet=2, rx=copied)
-
 
 CARD: dict[str, object] = {
     "title": "Copy a word",
@@ -136,6 +123,18 @@ class Project:
 
 def _present(card: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in card.items() if value is not None}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile what we start some thousand Pythons of, which may be kept from writing bytecode.
+
+    Under PYTHONDONTWRITEBYTECODE, a run of one task in a fresh tree took 1.4 s of processor time,
+    and 1.1 s with bytecode; one by two workers 3.4 s, and 2.7 s.
+    """
+    if not hasattr(session.config, "workerinput"):
+        copied = re.compile("/(skeleton|image)/")  # for others, as they are
+        for module in (pytest_ale, pytest_ale.harnesses):
+            compileall.compile_dir(module.__path__[0], quiet=2, rx=copied)
 
 
 @pytest.fixture

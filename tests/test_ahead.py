@@ -235,6 +235,33 @@ def test_what_a_conftest_does_around_calls_comes_before_the_agent(sim: Project) 
     assert not sim.runs or not list(sim.runs[-1].glob("*/*/*/*/*/*/grade.json"))
 
 
+AGAIN = """
+from _pytest.runner import runtestprotocol
+
+
+def pytest_runtest_protocol(item, nextitem):
+    for last in (False, True):
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        reports = runtestprotocol(item, nextitem=nextitem if last else item, log=False)
+        if last or not any(report.failed for report in reports):
+            break
+        item._initrequest()
+    for report in reports:
+        item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+
+
+def test_who_runs_an_item_again_makes_another_attempt(sim: Project) -> None:
+    sim.task("t05", main="def evaluate(output):\n    return 0.0\n", checks={}, timeout_s=60)
+    (sim.path / "again.py").write_text(AGAIN)
+    env = {"ALE_SIM": str(sim.path / "sim.yaml"), "PYTHONPATH": str(sim.path)}
+    words = ("-p", "again", "-k", "t05 or t06", "--ale-concurrency=4")
+    sim.run(*WORDS, *words, env=env).assert_outcomes(passed=1, failed=1, deselected=10)
+    tried = [line["attempt"] for line in sim.results if line["task"] == "legal/t05"]
+    assert tried == [1, 2]
+
+
 def test_what_is_warned_of_is_told(sim: Project) -> None:
     (sim.path / "conftest.py").write_text(
         "import warnings\nimport pytest\n\n\n@pytest.fixture(scope='session', autouse=True)\n"
