@@ -242,10 +242,9 @@ from _pytest.runner import runtestprotocol
 def pytest_runtest_protocol(item, nextitem):
     for last in (False, True):
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        reports = runtestprotocol(item, nextitem=nextitem if last else item, log=False)
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
         if last or not any(report.failed for report in reports):
             break
-        item._initrequest()
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     return True
