@@ -300,14 +300,23 @@ class Flight:
             thread.join(max(deadline - time.monotonic(), 0))
 
     def _fill(self) -> None:
+        """Begin as many as have a place, and as the machine has threads for."""
         with self._lock:
             while self._waiting and len(self._flying) < self._most and not self._ended:
-                item, job = self._waiting.popleft()
+                item, job = self._waiting[0]
                 thread = threading.Thread(
                     target=self._fly, args=(item, job), name=f"ale {item.name}", daemon=True
                 )
+                try:
+                    thread.start()
+                except RuntimeError:
+                    if not self._flying:
+                        raise
+                    self._most = len(self._flying)
+                    tell(f"ale: this machine has threads for {self._most} attempts at once only")
+                    return
                 self._flying[job] = thread
-                thread.start()
+                self._waiting.popleft()
 
     def _fly(self, item: pytest.Item, job: Job) -> None:
         try:
@@ -320,5 +329,5 @@ class Flight:
                 job.runner.release()
             finally:
                 with self._lock:
-                    del self._flying[job]
+                    self._flying.pop(job, None)
                 self._fill()

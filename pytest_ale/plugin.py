@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from os.path import exists
 from pathlib import Path
@@ -122,8 +123,7 @@ def pytest_ale_harnesses(register: object) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    settings = _read(config)
-    config.stash[SETTINGS] = settings
+    config.stash[SETTINGS] = settings = _one_or_many(config, _read(config))
     if settings.dry_run:
         without_workers(config)
     for marker in _markers():
@@ -141,6 +141,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(progress.show(partial(_say, config)))
     if not is_worker(config):
         config.pluginmanager.register(Reporting(config), "ale-reporting")
+
+
+def _one_or_many(config: pytest.Config, settings: Settings) -> Settings:
+    """Many processes, or many attempts in one; of what stands in files -n is what is meant now."""
+    k = settings.concurrency
+    if k == 1 or not (is_worker(config) or runs_workers(config)):
+        return settings
+    if settings.sources["concurrency"] == "option":
+        raise pytest.UsageError(
+            f"pytest-ale: --ale-concurrency={k} is for one process: leave out -n, or say -n {k}"
+        )
+    return replace(settings, concurrency=1)
 
 
 def _say(config: pytest.Config, line: str) -> None:
@@ -185,11 +197,6 @@ def _check_settings(config: pytest.Config, settings: Settings) -> None:
     many = "-n" if runs_workers(config) else "--ale-concurrency" * (settings.concurrency > 1)
     if many and any(agent.harness == "human" for agent in config.stash[AGENTS]):
         raise pytest.UsageError(f"pytest-ale: agent human needs the terminal: leave out {many}")
-    if many == "-n" and settings.concurrency > 1:
-        k = settings.concurrency
-        raise pytest.UsageError(
-            f"pytest-ale: --ale-concurrency={k} is for one process: leave out -n, or say -n {k}"
-        )
 
 
 def _check_launch(config: pytest.Config, settings: Settings) -> None:

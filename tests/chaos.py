@@ -8,7 +8,6 @@ chaos_checks.py.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -105,7 +104,7 @@ class Session:
         self.round, self.number = round, len(round.sessions) + 1
         self.junit = round.folder / f"{self.number}.xml"
         self.said = round.folder / f"said-{self.number}.txt"
-        self.unscored = unscored(round)
+        self.unscored = chaos_checks.unscored(round)
         round.sessions.append(self)
         words = ["tasks", f"--junitxml={self.junit}", *round.words]
         with self.said.open("wb") as file:
@@ -134,10 +133,13 @@ class Session:
         after = time.monotonic() - began
         victim = self._kill(kill.what, dice)
         self.wait()
+        told = ""
         if kill.what in SIGNALS and self.interrupted:
             chaos_checks.has_ended_in_order(self)
+            untold = len(chaos_checks.scored_and_not_reported(self))
+            told = f" ({untold} scored, not reported)" if untold else ""
         self.round.before |= self.round.attempts()
-        return f"{victim} after {after:.2f} s"
+        return f"{victim} after {after:.2f} s{told}"
 
     def _await(self, kill: Kill) -> None:
         """Return at the moment; a session that is over before cannot be killed any more."""
@@ -208,13 +210,6 @@ def name_of(pid: int) -> str:
         line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
         return f"process {pid} ({' '.join(line.replace(chr(0), ' ').split())[-60:]})"
     return f"process {pid}"
-
-
-def unscored(round: Round) -> set[str]:
-    """The tasks that a session is to run."""
-    records = map(json.loads, round.attempts().values())
-    scored = {str(record["task"]) for record in records if record["score"] is not None}
-    return {f"legal/task_{number}" for number in range(len(round.plan.naps))} - scored
 
 
 def play(seed: int, way: str = "workers", provider: str = "local") -> Round:

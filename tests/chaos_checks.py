@@ -66,6 +66,19 @@ def has_ended_in_order(session: Session) -> None:
             assert not (entry.open and entry.owner.pid == session.process.pid), entry
 
 
+def unscored(round: Round) -> set[str]:
+    """The tasks that a session is to run."""
+    records = map(json.loads, round.attempts().values())
+    scored = {str(record["task"]) for record in records if record["score"] is not None}
+    return {f"legal/task_{number}" for number in range(len(round.plan.naps))} - scored
+
+
+def scored_and_not_reported(session: Session) -> set[str]:
+    """Tasks of which pytest, told to end, had no more time to say what is recorded."""
+    told = reported(session) if session.junit.exists() else {}
+    return session.unscored - unscored(session.round) - told.keys()
+
+
 def nothing_is_lost_or_doubled(round: Round) -> None:
     """Each attempt is recorded once, each task has one score, and no record was changed."""
     kept = round.attempts()

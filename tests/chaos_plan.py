@@ -22,18 +22,18 @@ WAYS = {"workers": KILLED, "ahead": AHEAD}
 # Files whose coming is a moment worth dying at: each is one step of an attempt, or of a start.
 ATTEMPT = ".ale/*/legal/*/base/*/trial-1/attempt-*"
 FIRST = ("tmp/ale-*", "tmp/ale-*/lease.json", "tmp/ale-*/owner.json")
-SIM_FIRST = ("sim.state/sandboxes*/*", "tmp/ale-*", "tmp/ale-*/owner.json")
+SIM_FIRST, SIM_BOX = ("tmp/ale-*", "tmp/ale-*/owner.json"), "sim.state/sandboxes*/*"
 ONCE = (".ale/*", ".ale/*/run.json", ".ale/*/ledger.jsonl")
 EACH = ("sandbox.json", "output", "grade.json", "attempt.json")
 
 
-def steps(provider: str) -> Mapping[str, int]:
-    """The files, and how often each may come."""
-    tasks = TASKS[provider]
-    each = [f"{ATTEMPT}/{name}" for name in EACH]
-    found = dict.fromkeys(SIM_FIRST if provider == "sim" else FIRST, tasks)
-    found |= dict.fromkeys(ONCE, 1) | dict.fromkeys(each, tasks)
-    return found | {".ale/*/results.jsonl": 1}
+def steps(provider: str, *, resumed: bool) -> Mapping[str, int]:
+    """The files, and how often each may come; of a run's own, in its first session."""
+    tasks, sim = TASKS[provider], provider == "sim"
+    once = {} if resumed else dict.fromkeys(ONCE, 1)
+    each = dict.fromkeys([f"{ATTEMPT}/{name}" for name in EACH], tasks)
+    found = dict.fromkeys(SIM_FIRST, 2) | {SIM_BOX: tasks} if sim else dict.fromkeys(FIRST, tasks)
+    return found | once | each | ({} if resumed else {".ale/*/results.jsonl": 1})
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Kill:
     seconds: float  # from the start, or from when they came
 
     @classmethod
-    def drawn(cls, dice: random.Random, way: str, provider: str) -> Kill:
+    def drawn(cls, dice: random.Random, way: str, provider: str, *, resumed: bool) -> Kill:
         what = dice.choice(WAYS[way])
         if dice.random() < 0.4:
             return cls(what, "", 0, dice.uniform(0.5, 5))
-        most = steps(provider)
+        most = steps(provider, resumed=resumed)
         step = dice.choice(list(most))
         return cls(what, step, dice.randint(1, most[step]), dice.choice((0, 0.02, 0.2)))
 
@@ -117,7 +117,8 @@ class Plan:
 
 
 def _kills(dice: random.Random, way: str, provider: str) -> list[Kill]:
-    return [Kill.drawn(dice, way, provider) for _ in range(dice.choice((1, 1, 2, 3)))]
+    number = dice.choice((1, 1, 2, 3))
+    return [Kill.drawn(dice, way, provider, resumed=each > 0) for each in range(number)]
 
 
 def _sim(dice: random.Random) -> Mapping[str, object]:

@@ -416,6 +416,34 @@ def test_one_process_or_many_but_not_both(sim: Project) -> None:
     )
 
 
+def test_n_goes_before_a_number_that_stands_in_the_environment(sim: Project) -> None:
+    env = {"ALE_SIM": str(sim.path / "sim.yaml"), "ALE_CONCURRENCY": "3"}
+    result = sim.run(*WORDS, "-n", "2", "-k", "t00 or t01 or t02", env=env)
+    result.assert_outcomes(passed=3)
+
+
+def test_as_many_at_once_as_there_are_threads_for(sim: Project) -> None:
+    sim.pytester.makepyfile(
+        few="""
+        import threading
+
+        begin = threading.Thread.start
+
+        def start(self):
+            if sum(each.name.startswith("ale t") for each in threading.enumerate()) >= 2:
+                if self.name.startswith("ale t"):
+                    raise RuntimeError("can't start new thread")
+            begin(self)
+
+        threading.Thread.start = start
+        """
+    )
+    env = {"ALE_SIM": str(sim.path / "sim.yaml"), "PYTHONPATH": str(sim.path)}
+    result = sim.run(*WORDS, "-p", "few", "--ale-concurrency=6", env=env)
+    result.assert_outcomes(passed=12)
+    result.stderr.fnmatch_lines(["ale: this machine has threads for 2 attempts at once only"])
+
+
 @pytest.mark.parametrize("bad", ["0", "-1", "many", "1.5"])
 def test_a_number_that_is_none_is_refused(sim: Project, bad: str) -> None:
     result = sim.run(f"--ale-concurrency={bad}")

@@ -6,15 +6,16 @@ import pytest
 
 from . import chaos
 
-SEEDS = {
-    4: "a worker",
-    7: "everything, once grades are written",
-    12: "anything, of an agent with a model",
-    13: "the controller, and with it the gateway's",
-    31: "the controller, while workers grade",
+ROUNDS = {
+    "a worker": ("workers", "local", 4),
+    "anything, of an agent with a model": ("workers", "local", 12),
+    "the controller, while workers grade": ("workers", "local", 31),
+    "Ctrl-C, of an agent with a model": ("ahead", "local", 12),
+    "everything, once grades are written": ("ahead", "sim", 31),
 }
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_after_kill_9_of_anything_nothing_is_left_lost_or_doubled(seed: int) -> None:
-    chaos.play(seed)
+@pytest.mark.parametrize("killed", ROUNDS)
+def test_after_kill_9_of_anything_nothing_is_left_lost_or_doubled(killed: str) -> None:
+    way, provider, seed = ROUNDS[killed]
+    chaos.play(seed, way, provider)

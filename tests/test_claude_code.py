@@ -91,6 +91,7 @@ CALLED = [
 REPLAYED = ["exec", "desktop.click", "exec", "write", "write", "write", "exec", "exec"]
 
 
+@pytest.mark.once
 def test_it_works_with_shell_and_screen_and_is_replayed(
     project: Project, docker_engine: None
 ) -> None:
@@ -195,6 +196,7 @@ TWO = [
 ]
 
 
+@pytest.mark.once
 def test_what_a_sub_agent_does_is_a_story_of_its_own(project: Project, docker_engine: None) -> None:
     project.task("copy", prompt="/cost is a command of its own, but not of ours.")
     with ScriptedModel(Script(TWO)) as model:
@@ -240,6 +242,7 @@ def box(docker_engine: None, tmp_path: Path) -> Iterator[RecordingSandbox]:
         provider.destroy(lease)
 
 
+@pytest.mark.once
 def test_its_tools_are_done_again_as_it_did_them(box: RecordingSandbox, tmp_path: Path) -> None:
     task = box.output.rpartition("/")[0]
     lines, dos, late = (f"{task}/{name}.txt" for name in ("lines", "dos", "late"))
@@ -282,6 +285,7 @@ def test_its_tools_are_done_again_as_it_did_them(box: RecordingSandbox, tmp_path
 CELL = {"cell_type": "code", "execution_count": 3, "metadata": {}, "outputs": [1], "source": ["x"]}
 
 
+@pytest.mark.once
 def test_cells_of_a_notebook_are_changed_again(box: RecordingSandbox, tmp_path: Path) -> None:
     path = f"{box.home}/book.ipynb"
     text = {"cell_type": "markdown", "id": "b", "metadata": {}, "source": []}
@@ -374,6 +378,7 @@ CASES = {
 }
 
 
+@pytest.mark.once
 def test_what_goes_wrong_is_told_apart(project: Project, docker_engine: None) -> None:
     project.task("copy")
     began = time.monotonic()

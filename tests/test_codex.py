@@ -98,6 +98,7 @@ FILL = "cp inputs/word.txt output; printf 'one\\ntwo\\nthree\\n' > output/list.t
 LATER = "sleep 1; echo sub > output/sub.txt"  # it goes on while the agent does something else
 
 
+@pytest.mark.once
 def test_a_task_with_a_screen_from_the_lease_to_the_replay(
     project: Project, docker_engine: None
 ) -> None:
@@ -199,6 +200,7 @@ def _no_key(folder: Path, environment: str) -> None:
 BOTH = 'echo sub > output/sub.txt; test "${CODEX_THREAD_ID:-x}" != "$CODEX_SESSION_ID" || sleep 3'
 
 
+@pytest.mark.once
 def test_a_newer_model_scripts_its_tools_and_has_sub_agents(
     project: Project, docker_engine: None
 ) -> None:
@@ -263,6 +265,7 @@ def fails(folder: Path, script: Sequence[Any], gone_after: int = -1) -> tuple[st
     return str(record["message"]), float(record["seconds"])
 
 
+@pytest.mark.once
 def test_a_server_that_fails_ends_it_in_time_as_a_fault_that_says_what(project: Project) -> None:
     """All at once: they mostly wait. It sends a request 5 times, and begins an answer 6 times."""
     project.task("copy")
@@ -288,6 +291,7 @@ def test_a_server_that_fails_ends_it_in_time_as_a_fault_that_says_what(project: 
         assert seconds < 90, (name, seconds)
 
 
+@pytest.mark.once
 def test_a_server_that_fails_for_a_while_is_asked_again(project: Project) -> None:
     project.task("copy")
     script = [
@@ -317,6 +321,7 @@ SEGFAULT = "kill -SEGV $PPID; sleep 1; kill -SEGV $PPID; sleep 9"
 COPY = Call("shell", {"command": "cp inputs/word.txt output"})
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("script", "words", "outcome", "message"),
     [
@@ -393,6 +398,7 @@ def configured(url: str, home: Path, model: str, *knobs: str) -> subprocess.Comp
     )
 
 
+@pytest.mark.once
 def test_it_knows_all_its_settings_and_the_knobs_reach_the_model(tmp_path: Path) -> None:
     knobs = ("effort=high", "summaries=detailed", "subagents=off", "web_search=live")
     lines = 'config=model_verbosity = "high"\nfeatures.goals = false'

@@ -30,6 +30,8 @@ from .witnesses import (
 
 __all__ = ["box", "seen", "shared"]
 
+pytestmark = pytest.mark.once
+
 # The keyboard.
 
 

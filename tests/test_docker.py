@@ -31,6 +31,8 @@ from pytest_ale.sandbox import (
 )
 from tests.conftest import Project
 
+pytestmark = pytest.mark.once
+
 Make = Callable[..., Contained]
 
 T = TypeVar("T")

@@ -18,6 +18,8 @@ from pytest_ale.sandbox import DesktopError, SandboxSpec
 from .conftest import Project
 from .test_faults import attempts
 
+pytestmark = pytest.mark.once
+
 # A provider whose containers are killed, once, in the phase that a task's name tells.
 KILLER = """
 import subprocess

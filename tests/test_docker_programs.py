@@ -11,6 +11,8 @@ from .test_programs import ending, model, odd, run
 
 __all__ = ["model", "odd"]  # fixtures
 
+pytestmark = pytest.mark.once
+
 DESKTOP = {"desktop": True}
 # It asks the bridge for its tools, as a CLI would, and offers them to its model.
 OFFER = """

@@ -99,6 +99,7 @@ def examine(project: Project, model: ScriptedModel, *words: str, url: str = "") 
     return str(project.run(*given, env={"GEMINI_API_KEY": CANARY}).stdout)
 
 
+@pytest.mark.once
 def test_it_works_with_shell_screen_and_files_and_is_replayed(
     project: Project, docker_engine: None
 ) -> None:
@@ -165,6 +166,7 @@ def look_at_times(trajectory: Trajectory, record: Mapping[str, object]) -> None:
     assert began < times[0] and times[-1] < time.strftime("%Y-%m-%dT%H:%M:%S.999Z", time.gmtime())
 
 
+@pytest.mark.once
 def test_a_key_that_is_refused_is_no_score(project: Project, docker_engine: None) -> None:
     project.task()
     with ScriptedModel([Say("Never.")], keys=["another"]) as model:
@@ -174,6 +176,7 @@ def test_a_key_that_is_refused_is_no_score(project: Project, docker_engine: None
     assert "the model's server never answered: status 401" in str(record["message"])
 
 
+@pytest.mark.once
 def test_a_cli_that_dies_of_its_own_command_is_graded(
     project: Project, docker_engine: None
 ) -> None:
@@ -188,6 +191,7 @@ def test_a_cli_that_dies_of_its_own_command_is_graded(
     assert step.message == "Now." and step.tool_calls and not step.observation
 
 
+@pytest.mark.once
 def test_a_cli_that_is_stopped_leaves_what_it_had_begun(
     project: Project, docker_engine: None
 ) -> None:
@@ -202,6 +206,7 @@ def test_a_cli_that_is_stopped_leaves_what_it_had_begun(
     assert [call.arguments for call in calls([step])] == [{"command": f"{COPY}; sleep 60"}]
 
 
+@pytest.mark.once
 def test_turns_are_a_budget(project: Project, docker_engine: None) -> None:
     project.task()
     script = [Call("shell", {"command": f"{COPY}; echo {n}"}) for n in range(5)]
@@ -270,6 +275,7 @@ def alone(tmp_path: Path) -> Alone:
     return Alone(tmp_path)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("script", "failed", "tries", "most"),
     [
@@ -292,6 +298,7 @@ def test_how_it_says_that_its_model_failed(
     assert took < most and CANARY not in alone.said
 
 
+@pytest.mark.once
 def test_a_server_that_is_not_there_ends_it_soon(alone: Alone) -> None:
     with ScriptedModel([Say("Never.")]) as model:
         url = model.url
@@ -299,6 +306,7 @@ def test_a_server_that_is_not_there_ends_it_soon(alone: Alone) -> None:
     assert "fetch failed" in closing.failed and alone.status
 
 
+@pytest.mark.once
 def test_a_server_that_is_busy_is_asked_again(alone: Alone) -> None:
     """And its prompt reaches the model as it is, with what the CLI has a meaning for."""
     prompt = "Write to user@example.com, and to @nobody. C:\\x /help 100%\n\nSecond line.\n"
@@ -319,6 +327,7 @@ def test_a_server_that_is_busy_is_asked_again(alone: Alone) -> None:
     assert step.message == "Done." and step.metrics and step.metrics.prompt_tokens == 100
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("loops", "made"), [("off", 8), ("on", 4)])
 def test_the_same_call_many_times_is_no_loop(alone: Alone, loops: str, made: int) -> None:
     with ScriptedModel([*[Call("shell", {"command": "echo same"})] * 8, Say("Done.")]) as model:

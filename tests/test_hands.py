@@ -27,6 +27,7 @@ def box(docker_engine: None) -> Iterator[Contained]:
         provider.destroy(lease)
 
 
+@pytest.mark.once
 def test_a_terminal_is_opened_used_and_closed(box: Contained) -> None:
     hands = Hands(box.desktop)
     hands.run("echo 'Grüße, 世界' > output/said")
@@ -43,6 +44,7 @@ def test_a_terminal_is_opened_used_and_closed(box: Contained) -> None:
         hands.copied(lambda: None)
 
 
+@pytest.mark.once
 def test_what_the_screen_shows_is_seen(box: Contained) -> None:
     box.exec("xsetroot -solid '#123456'; sleep 0.2")
     shown = Pixels(box.desktop.screenshot())

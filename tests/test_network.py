@@ -25,6 +25,8 @@ from tests.internet import Internet, internet
 if TYPE_CHECKING:
     from docker import APIClient
 
+pytestmark = pytest.mark.once
+
 Require = Callable[[str, str], None]
 
 # Each word is tcp|udp|raw:address:port; a UDP packet is a question that a name server answers.
