@@ -284,11 +284,7 @@ def reap(
                 and (entry.owner.dead or not dead)
                 and in_reach(entry, provider)
             ]
-            if (
-                wanted
-            ):  # a cloud takes half a minute for each: a killed run may have left a thousand
-                with ThreadPoolExecutor(min(len(wanted), REAPERS)) as pool:
-                    said += pool.map(lambda entry: _reap_one(ledger, entry, provider), wanted)
+            said += _reap_all(ledger, wanted, provider)
             ledger.close()
     return said
 

@@ -1,4 +1,4 @@
-"""What odd projects do to attempts that are made ahead: the same is shown and recorded as without."""
+"""Odd projects and attempts made ahead: what is shown and recorded is the same as without."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def scored(project: Project) -> Counter[tuple[str, int]]:
 
 def given_back(project: Project) -> int:
     """Leases of the last run; all are released, and no sandbox is left."""
-    lines = (project.runs[-1] / "ledger.jsonl").read_text().splitlines()
+    ledger = project.runs[-1] / "ledger.jsonl"
+    lines = ledger.read_text().splitlines() if ledger.exists() else []  # none was asked for
     states = {line["lease"]: line["state"] for line in map(json.loads, lines)}
     assert set(states.values()) <= {"released"}
     assert not list((project.path / "sim.state").glob("sandboxes*/*"))
@@ -68,37 +69,6 @@ def told(project: Project) -> dict[str, list[str]]:
 
 # Fixtures.
 
-ONCE_EACH = {(f"t{number}", 1): 1 for number in range(4)}
-
-
-def test_a_fixture_that_fails_at_its_end_costs_its_item_only(sim: Project) -> None:
-    conftest(
-        sim,
-        "@pytest.fixture(autouse=True)\ndef bad(request):\n"
-        "    def end():\n"
-        "        assert not request.node.name.startswith('t2')\n"
-        "    request.addfinalizer(end)\n",
-    )
-    result = run(sim)
-    result.assert_outcomes(passed=4, errors=1)
-    assert told(sim) == {"t0": [], "t1": [], "t2": ["error"], "t3": []}
-    assert scored(sim) == ONCE_EACH
-    assert given_back(sim) == 4
-
-
-@pytest.mark.parametrize("name", ["ale_run", "ale_output"])
-def test_who_looks_at_the_attempt_sees_its_end_once(sim: Project, name: str) -> None:
-    conftest(
-        sim,
-        f"@pytest.fixture(autouse=True)\ndef after({name}, ale_run):\n    yield\n"
-        "    with open('seen.txt', 'a') as file:\n"
-        "        file.write(ale_run.attempt.record.outcome + ' ')\n",
-    )
-    run(sim).assert_outcomes(passed=4)
-    assert (sim.path / "seen.txt").read_text() == "scored " * 4
-    assert scored(sim) == ONCE_EACH
-    assert given_back(sim) == 4
-
 
 def test_a_sandbox_that_is_asked_for_at_its_time_is_the_agents(sim: Project) -> None:
     conftest(
@@ -108,50 +78,27 @@ def test_a_sandbox_that_is_asked_for_at_its_time_is_the_agents(sim: Project) -> 
         "    sandbox.write(sandbox.output + '/early.txt', 'x')\n",
     )
     run(sim).assert_outcomes(passed=4)
-    assert scored(sim) == ONCE_EACH
+    assert scored(sim) == {(f"t{number}", 1): 1 for number in range(4)}
     assert given_back(sim) == 4
     assert all((sim.attempt(task=f"legal/t{n}") / "output/early.txt").exists() for n in range(4))
 
 
-def test_what_a_project_puts_on_its_items_is_there(sim: Project) -> None:
-    conftest(
-        sim,
-        "KEY = pytest.StashKey()\n\n"
-        "@pytest.fixture\ndef never():\n    pytest.skip('not today')\n\n"
-        "@pytest.fixture\ndef ale_prompt(ale_prompt, request):\n"
-        "    return f'{ale_prompt} {request.node.hint} {request.node.stash[KEY]}'\n\n"
-        "def pytest_collection_modifyitems(items):\n"
-        "    for item in items:\n"
-        "        item.hint, item.stash[KEY] = 'Beware', 'of ' + item.name\n"
-        "        if item.name.startswith('t2'):\n"
-        "            item.fixturenames = [*item.fixturenames, 'never']\n",
-    )
-    run(sim).assert_outcomes(passed=3, skipped=1)
-    assert set(scored(sim)) == {("t0", 1), ("t1", 1), ("t3", 1)}
-    text = (sim.attempt(task="legal/t1") / "trajectory.json").read_text()
-    assert "Beware of t1[base-sim]" in text
+WAYS = """
+@pytest.fixture(autouse=True)
+def odd(request):
+    ways = {"t0": pytest.skip, "t1": pytest.fail, "t2": pytest.xfail}
+    if way := ways.get(request.node.name[:2]):
+        way("so")
+"""
 
 
-ENDS = {
-    "raise SystemExit(3)": (6, {"error"}),
-    "pytest.xfail('known')": (6, {"skipped"}),
-    "pytest.fail('no')": (6, {"error"}),
-    "raise ValueError('no')": (6, {"error"}),
-}
-
-
-@pytest.mark.parametrize("end", ENDS)
-def test_a_fixture_that_ends_in_its_own_way_costs_its_item_only(sim: Project, end: str) -> None:
-    status, tags = ENDS[end]
-    conftest(
-        sim,
-        "@pytest.fixture(autouse=True)\ndef odd(request):\n"
-        f"    if request.node.name.startswith('t2'):\n        {end}\n",
-    )
-    assert run(sim).ret == status
-    assert told(sim) == {"t0": [], "t1": [], "t2": [*tags], "t3": []}
-    assert set(scored(sim)) == {("t0", 1), ("t1", 1), ("t3", 1)}
-    assert given_back(sim) == 3
+def test_fixtures_that_end_in_their_own_way_cost_their_item_only(sim: Project) -> None:
+    conftest(sim, WAYS)
+    result = run(sim)
+    result.assert_outcomes(passed=1, skipped=1, xfailed=1, errors=1)
+    assert told(sim) == {"t0": ["skipped"], "t1": ["error"], "t2": ["skipped"], "t3": []}
+    assert scored(sim) == {("t3", 1): 1}
+    assert given_back(sim) == 1
 
 
 @pytest.mark.parametrize(
@@ -175,18 +122,6 @@ def test_a_fixture_that_ends_the_run_ends_it(sim: Project, end: str, status: int
 
 
 # Hooks and options.
-
-
-def test_a_conftests_hand_in_the_call_comes_before_the_agent(sim: Project) -> None:
-    conftest(
-        sim,
-        "def pytest_runtest_call(item):\n"
-        "    if item.name.startswith('t2'):\n        pytest.skip('in call')\n",
-    )
-    result = run(sim)
-    result.assert_outcomes(passed=3, skipped=1)
-    assert set(scored(sim)) == {("t0", 1), ("t1", 1), ("t3", 1)}
-    given_back(sim)
 
 
 def test_setup_show_runs_one_after_the_other(sim: Project) -> None:
