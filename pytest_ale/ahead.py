@@ -15,7 +15,7 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from copy import copy
 from inspect import isgeneratorfunction
 from itertools import zip_longest
@@ -130,6 +130,8 @@ def doubled(item: TaskItem) -> TaskItem:
     double = copy(item)
     double.planned = True
     double.own_markers, double.user_properties = [*item.own_markers], [*item.user_properties]
+    double._report_sections, double.stash = [], pytest.Stash()
+    double.stash._storage.update(item.stash._storage)  # what fixtures put there is not its item's
     asked = [name for name in item.fixturenames if name != "ale_run"]
     double.fixturenames = [*asked, "ale_attempts", "ale_bench"]
     double._initrequest()  # fixtures of its own
@@ -142,6 +144,7 @@ class Planner:
     def __init__(self, session: pytest.Session, ground: pytest.Item, flight: Flight) -> None:
         self._ground, self._flight = ground, flight
         self._hooked = _has_foreign_setup(session.config)
+        self._first = True  # the first is warned of what session fixtures say once
         self._has_a_hand = _conftests_hand(session.config)
         self._overridden: dict[int, bool] = {}
         self._lasting: Counter[str] = Counter()
@@ -190,7 +193,8 @@ class Planner:
         """None if that fails or skips: it will be told when the item itself is set up."""
         double = doubled(item)
         try:
-            with warnings_of(item):
+            with warnings_of(item) if self._first else nullcontext():
+                self._first = False
                 try:
                     double.ihook.pytest_runtest_setup(item=double)
                     runner, bench = double.funcargs["ale_attempts"], double.funcargs["ale_bench"]
@@ -209,7 +213,7 @@ class Planner:
 def _lasting(item: TaskItem) -> str:
     """A fixture of somebody else's that is to last while the agent works; an attempt that is made
     ahead would be over before it begins."""
-    for name in {*item.fixturenames, *FIXTURES} - {"request"}:
+    for name in sorted({*item.fixturenames, *FIXTURES} - {"request"}):
         found = _definitions(item, name)[-1:]
         for each in found:
             ours = each.func.__module__.startswith(("pytest_ale.", "_pytest."))

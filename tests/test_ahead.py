@@ -261,6 +261,18 @@ def test_who_runs_an_item_again_makes_another_attempt(sim: Project) -> None:
     assert tried == [1, 2]
 
 
+def test_what_fixtures_note_on_an_item_they_find_but_once(sim: Project) -> None:
+    (sim.path / "conftest.py").write_text(
+        "import pytest\nKEY = pytest.StashKey()\n\n\n@pytest.fixture(autouse=True)\n"
+        "def once(request):\n    print('FROM' + 'FIXTURE')\n"
+        "    seen = request.node.stash.setdefault(KEY, [])\n"
+        "    seen.append(1)\n    assert seen == [1]\n"
+    )
+    result = run(sim, "-rA", "-k", "t00 or t01")
+    result.assert_outcomes(passed=2, deselected=10)
+    assert result.stdout.str().count("FROMFIXTURE") == 2
+
+
 def test_what_is_warned_of_is_told(sim: Project) -> None:
     (sim.path / "conftest.py").write_text(
         "import warnings\nimport pytest\n\n\n@pytest.fixture(scope='session', autouse=True)\n"

@@ -341,6 +341,7 @@ def test_an_engine_that_stays_away_is_told_and_is_no_score(
 ) -> None:
     project.task("waits", main=WAITS.format(seconds=3), checks={})
     words = [sys.executable, "-m", "pytest", "--ale-provider=docker", "--ale-retries=1"]
+    words += ["--ale-phase-timeout=15"]  # as long as it is waited for
     env = os.environ | {"DOCKER_HOST": own_engine.url}
     with subprocess.Popen(words, cwd=project.path, env=env, stdout=subprocess.PIPE) as run:
         until(lambda: any(project.path.glob(".ale/*/legal/waits/base/oracle/*/*/sandbox.json")), 60)

@@ -94,6 +94,7 @@ class Others:
 # Once.
 
 
+@pytest.mark.once
 def test_four_processes_that_ask_at_once_get_one_build(api: APIClient, own: str) -> None:
     said = together(4, never(own))
     assert len({re.findall(r"^made (sha256:\w+)$", text, re.MULTILINE)[0] for text in said}) == 1
@@ -103,6 +104,7 @@ def test_four_processes_that_ask_at_once_get_one_build(api: APIClient, own: str)
     assert any(line.endswith(": waiting for the process that makes it") for line in lines)
 
 
+@pytest.mark.once
 def test_who_waited_for_a_build_that_failed_does_not_repeat_it(api: APIClient, own: str) -> None:
     said = together(2, f"no-such-{own}")
     assert "".join(said).count(f": building no-such-{own}\n") == 1
@@ -111,6 +113,7 @@ def test_who_waited_for_a_build_that_failed_does_not_repeat_it(api: APIClient, o
     assert together(1, f"no-such-{own}")[0].count(": building") == 1
 
 
+@pytest.mark.once
 def test_a_builder_that_was_killed_stands_in_nobodys_way(
     api: APIClient, own: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +155,7 @@ def until(holds: object) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.once
 def test_an_image_that_is_there_costs_next_to_nothing(api: APIClient) -> None:
     images.ensure(api, SandboxSpec(), None, print)
     began = time.perf_counter()
@@ -178,6 +182,7 @@ def made(docker_engine: None) -> Iterator[images.Image]:
     forget(api, word)
 
 
+@pytest.mark.once
 def test_the_versions_of_what_is_installed_are_known(api: APIClient, made: images.Image) -> None:
     assert re.fullmatch(r"\d+\.\d+.*", made.packages["debian"]["hello"])
     assert made.packages["python"]["toml"] == "0.10.2"
@@ -186,6 +191,7 @@ def test_the_versions_of_what_is_installed_are_known(api: APIClient, made: image
     assert 0 < stored.own < 100e6 < stored.size
 
 
+@pytest.mark.once
 def test_python_packages_are_first_on_the_path_and_the_agents_own(made: images.Image) -> None:
     code = "import Xlib, sys, toml; print(sys.executable, toml.__version__)"
     assert inside(made, "python3", "-c", code) == "/opt/venv/bin/python3 0.10.2\n"
@@ -198,6 +204,7 @@ def inside(image: images.Image, *command: str) -> str:
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+@pytest.mark.once
 def test_settings_of_the_building_machine_stay_out_of_the_image(
     api: APIClient, made: images.Image
 ) -> None:
@@ -208,6 +215,7 @@ def test_settings_of_the_building_machine_stay_out_of_the_image(
     assert not re.search("secret|PIP_|CERT|recipe|_Packages", said)
 
 
+@pytest.mark.once
 def test_the_build_has_what_it_needs_to_reach_an_index(
     api: APIClient, own: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +236,7 @@ def test_the_build_has_what_it_needs_to_reach_an_index(
     builds.build(api, recipe(own, *steps), print)
 
 
+@pytest.mark.once
 def test_another_base_is_another_image(api: APIClient, own: str, tmp_path: Path) -> None:
     ref = f"pytest-ale/test:{own}-base"
     api.import_image_from_data(b"\0" * 10240, repository="pytest-ale/test", tag=f"{own}-base")
@@ -239,11 +248,13 @@ def test_another_base_is_another_image(api: APIClient, own: str, tmp_path: Path)
         api.remove_image(ref)
 
 
+@pytest.mark.once
 def test_another_version_is_asked_for_and_is_not_there(api: APIClient) -> None:
     with pytest.raises(ImageFailed, match=r"Version '0\.0\.1' for 'hello' was not found"):
         images.ensure(api, SandboxSpec(packages=("hello=0.0.1",)), None, print)
 
 
+@pytest.mark.once
 def test_the_desktop_starts_and_starts_again_after_the_x_server_died(
     api: APIClient, own: str
 ) -> None:
@@ -274,6 +285,7 @@ def in_container(name: str, *command: str) -> tuple[int, str]:
 # Failures.
 
 
+@pytest.mark.once
 def test_a_failure_shows_the_command_and_its_last_lines(api: APIClient, own: str) -> None:
     spec = SandboxSpec(packages=("hello", f"no-such-{own}"))
     with pytest.raises(ImageFailed) as failed:
@@ -290,6 +302,7 @@ def test_a_failure_shows_the_command_and_its_last_lines(api: APIClient, own: str
     assert told == []
 
 
+@pytest.mark.once
 def test_a_python_package_that_is_none_is_named(api: APIClient, own: str) -> None:
     with pytest.raises(ImageFailed) as failed:
         images.ensure(api, SandboxSpec(python=(f"no-such-{own}",)), None, print)
@@ -297,6 +310,7 @@ def test_a_python_package_that_is_none_is_named(api: APIClient, own: str) -> Non
     assert f"ERROR: No matching distribution found for no-such-{own}" in str(failed.value)
 
 
+@pytest.mark.once
 def test_a_build_that_failed_leaves_nothing(api: APIClient, own: str) -> None:
     noisy = "RUN seq -f 'line %g' 100000; printf '\\033[31mred\\033[0m\\n'; exit 3"
     with pytest.raises(ImageFailed) as failed:
@@ -329,6 +343,7 @@ def test_names_of_packages_are_not_refused() -> None:
     assert images.refuses(SandboxSpec(packages=packages, python=python)) is None
 
 
+@pytest.mark.once
 def test_a_base_that_cannot_be_had_is_said_with_what_to_do(api: APIClient) -> None:
     with pytest.raises(ImageFailed) as failed:
         images.ensure(api, SandboxSpec(), "nosuch.invalid/x:1", print)
@@ -346,6 +361,7 @@ def place(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
+@pytest.mark.once
 def test_what_tasks_need_is_built_and_listed(
     api: APIClient, place: Project, own: str, capsys: Capture
 ) -> None:
@@ -367,6 +383,7 @@ def test_what_tasks_need_is_built_and_listed(
     assert re.fullmatch(r"\d+ images, [\d,]+ MB beside their bases", lines[-1])
 
 
+@pytest.mark.once
 def test_an_image_in_use_is_not_removed_and_one_without_is(api: APIClient, own: str) -> None:
     mine = recipe(own, "RUN head -c 3000000 /dev/zero > /zeros")
     builds.build(api, mine, print)
@@ -381,6 +398,7 @@ def test_an_image_in_use_is_not_removed_and_one_without_is(api: APIClient, own: 
     assert list(stock.prune(api, Others(mine.ref))) == []
 
 
+@pytest.mark.once
 def test_what_a_task_uses_is_kept_with_all_below_it(api: APIClient, own: str) -> None:
     need = stock.Need(SandboxSpec(python=(never(own),)), ("legal/x",))
     desktop, task = images.needed(api, need.spec, None, print)

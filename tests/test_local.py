@@ -504,7 +504,16 @@ def test_attach_finds_the_files(mode: str) -> None:
         provider.attach(lease, SandboxSpec())
 
 
-def test_what_the_agent_locked_is_removed(make: Maker) -> None:
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sandboxes on a tmpfs, if there is one: on a disk each folder's end took 3 to 7 ms."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
+def test_what_the_agent_locked_is_removed(in_memory: None, make: Maker) -> None:
     box = make()
     box.exec("mkdir -p a/b/c && touch a/b/c/d && chmod 0 a/b/c && chmod 555 a/b a", check=True)
     run(

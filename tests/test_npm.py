@@ -106,6 +106,7 @@ def test_kits_share_one_node() -> None:
     assert (kit / "node/LICENSE").is_file()
 
 
+@pytest.mark.once
 def test_a_kit_for_another_machine_has_its_programs(empty: Path) -> None:
     # The smallest that has one for each: 100 MB and Node.
     kit = GEMINI.kit_of(machine="arm64")
@@ -123,6 +124,7 @@ def test_commands_are_paths_below_where_the_kit_is_seen() -> None:
     assert GEMINI.command("/k", "amd64") == ["/k/node/bin/node", f"/k/{GEMINI.program}"]
 
 
+@pytest.mark.once
 def test_install_scripts_do_not_run(
     empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +157,7 @@ def test_settings_that_would_spoil_a_kit_do_not(
 # Versions.
 
 
+@pytest.mark.once
 def test_a_tag_is_resolved_to_a_version() -> None:
     said = subprocess.run(
         ["npm", "view", CLAUDE.name, "dist-tags", "--json"], capture_output=True, check=True
@@ -311,6 +314,7 @@ def test_threads_at_once_fail_once(
     assert len(spied.read_text().splitlines()) == 1
 
 
+@pytest.mark.once
 def test_npm_whose_packer_was_killed_does_not_write_into_the_next_ones_kit(
     empty: Path, spied: Path
 ) -> None:
@@ -350,6 +354,7 @@ def make(docker_engine: None) -> Iterator[Make]:
         provider.destroy(lease)
 
 
+@pytest.mark.once
 def test_all_run_as_another_user_from_a_folder_that_cannot_be_written(make: Make) -> None:
     packed = {package: package.kit_of() for package in CLIS}
     box = make(kits=tuple(packed.values()))
@@ -381,6 +386,7 @@ stream_max_retries = 0
 """
 
 
+@pytest.mark.once
 def test_codex_works_for_a_model_from_where_there_is_no_network(make: Make, tmp_path: Path) -> None:
     kit = CODEX.kit_of()
     script = [
