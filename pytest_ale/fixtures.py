@@ -184,7 +184,7 @@ def ale_lanes(
     lanes.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def ale_bench(
     ale_sandboxes: Pool,
     ale_grader: Grader,
@@ -192,7 +192,7 @@ def ale_bench(
     ale_gateway: Control | None,
     ale_lanes: Lanes,
 ) -> Bench:
-    """What the attempts of this process share."""
+    """What attempts share; a cluster may bring a pool of its own."""
     from pytest_ale.bench import Bench
 
     return Bench(ale_sandboxes, ale_grader, ale_run_dir, ale_gateway, ale_lanes)

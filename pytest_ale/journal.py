@@ -6,6 +6,7 @@ Knows neither sandboxes nor the grader.
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal", "sums"]
 
+SAVE_SECONDS = 10.0  # that a record may take to be written when its attempt is given up
+
 
 class Journal:
     """Writes down one attempt: events, trajectory, output, record."""
@@ -53,6 +56,8 @@ class Journal:
         self._live = Live()
         self._asked: Asked | None = None
         self._leasing = time.time()
+        self._saving = threading.Lock()  # of what settles it, and of what gives it up
+        self._is_over = self._is_settled = False
         self._about: dict[str, object] = {}
         self._scrub = scrub(*plan.harness.keys)
 
@@ -177,20 +182,37 @@ class Journal:
         return None if moment is None else round(moment - self._leasing, 3)
 
     def settle(self, ending: Ending, grade: Grade, seconds: Mapping[str, float]) -> None:
-        """Record an attempt that has a score."""
-        self.record = replace(
-            self.record,
-            outcome="scored" if ending.outcome == "done" else ending.outcome,
-            score=grade.score,
-            passed=grade.score >= self._plan.limits.pass_at,
-            checks=grade.checks,
-            messages=grade.messages,
-            message=clean(ending.message, 2000),
-        )
-        self._save(grade, seconds)
+        """Record an attempt that has a score, unless it was given up meanwhile."""
+        with self._saving:
+            if self._is_over:
+                return
+            self.record = replace(
+                self.record,
+                outcome="scored" if ending.outcome == "done" else ending.outcome,
+                score=grade.score,
+                passed=grade.score >= self._plan.limits.pass_at,
+                checks=grade.checks,
+                messages=grade.messages,
+                message=clean(ending.message, 2000),
+            )
+            self._save(grade, seconds)
+            self._is_over = self._is_settled = True
 
-    def give_up(self, error: BaseException, phase: str, seconds: Mapping[str, float]) -> None:
-        """Record an attempt that has no score; the first error stays the one that is told."""
+    def give_up(self, error: BaseException, phase: str, seconds: Mapping[str, float]) -> bool:
+        """Record an attempt that has no score; the first error stays the one that is told. False
+        for one that has a score all the same: its record was being written, by a thread that
+        nobody waits for any more, and is not to be written over."""
+        if not self._saving.acquire(timeout=SAVE_SECONDS):
+            return True  # a disk that hangs: nothing else could be written, either
+        try:
+            if not self._is_settled:
+                self._is_over = True
+                self._give_up(error, phase, seconds)
+            return not self._is_settled
+        finally:
+            self._saving.release()
+
+    def _give_up(self, error: BaseException, phase: str, seconds: Mapping[str, float]) -> None:
         self.record = replace(
             self.record,
             outcome="fault" if isinstance(error, Exception) else "cancelled",

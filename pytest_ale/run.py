@@ -112,8 +112,9 @@ class Attempt:
             yield
         except BaseException as raised:
             error = as_fault(raised)
-            self.journal.give_up(error, self.phases.now, self.phases.seconds)
-            raise error from error.__cause__
+            given_up = self.journal.give_up(error, self.phases.now, self.phases.seconds)
+            if given_up or not isinstance(error, Exception):
+                raise error from error.__cause__
 
     def regain(self) -> None:
         """Wait for a provider that gave sandboxes, and does not answer now."""

@@ -237,12 +237,25 @@ class Steps:
         self._leases.append(id := new_lease_id())
         spec = replace(spec, avoid=self._plan.avoid)
         try:
-            lease = self._lanes.start.admit(lambda: self._pool.lease(spec, id), self.queued)
+            return self._lanes.start.admit(lambda: self._asked_for(id, spec), self.queued)
         finally:
             self._journal.queued(self.queued.seconds)
-        if self._released.is_set():  # Ctrl-C or a deadline did not wait for the provider
+
+    def _asked_for(self, id: str, spec: SandboxSpec) -> Lease:
+        """Ask for a sandbox; Ctrl-C or a deadline may not have waited for the provider, and what
+        was given back before it came is given back again, were it only in the ledger."""
+        late = SandboxLost(f"sandbox {id} came when the attempt was over")
+        if self._released.is_set():  # a turn that came when nobody waits for it any more
+            raise late
+        try:
+            lease = self._pool.lease(spec, id)
+        except Exception:
+            if self._released.is_set():
+                self._pool.release(id, spec.labels["attempt"])
+            raise
+        if self._released.is_set():
             self._pool.release(id, spec.labels["attempt"])
-            raise SandboxLost(f"sandbox {id} came when the attempt was over")
+            raise late
         return lease
 
     def release(self) -> None:
