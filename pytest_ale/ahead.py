@@ -55,6 +55,10 @@ def run_ahead(session: pytest.Session, agents: int) -> None:
             _run_alone(alone, show, flight)
             while show.left:
                 show.item(flight.next_over())
+        except KeyboardInterrupt:  # with -x pytest has ended the session's fixtures by now
+            flight.cancel()
+            show.rest(flight.over())
+            raise
         finally:
             flight.cancel()
 
@@ -108,6 +112,14 @@ class Show:
     def all(self, items: Iterator[pytest.Item]) -> None:
         for item in items:
             self.item(item)
+
+    def rest(self, items: Iterator[pytest.Item]) -> None:
+        """Those that have a score: it is recorded, and so it is told."""
+        self._session._setupstate.teardown_exact(self.ground)  # an item may have been cut short
+        for item in items:
+            job = item.stash[JOB]
+            if job and not job.cancelled:
+                self._run(item, None)
 
     def _run(self, item: pytest.Item, after: pytest.Item | None) -> None:
         self.left -= 1

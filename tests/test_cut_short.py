@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -51,6 +52,40 @@ def test_a_record_that_is_being_written_is_not_written_over(project: Project, at
     (listed,) = project.results
     (path,) = project.runs[0].glob("*/*/*/*/*/*/attempt.json")
     assert json.loads(path.read_text()) == listed
+
+
+LATE = """
+import glob, os, signal, time
+
+told = []
+
+def pytest_runtest_logreport(report):
+    if report.when == "call" and not told:
+        told.append(report)
+        (path,) = glob.glob(".ale/*/results.jsonl")
+        for _ in range(6000):
+            if open(path).read().count('"outcome": "scored"') >= 4:
+                break
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+"""
+
+
+def test_what_was_scored_when_the_run_was_ended_is_reported(project: Project) -> None:
+    """Ctrl-C while pytest is at an item, and others are over: JUnit has them all."""
+    for number in range(8):
+        project.task(f"t{number}", main="def evaluate(): return 1.0", checks={})
+    (project.path / "sim.yaml").write_text(yaml.safe_dump({"scale": 1000}))
+    project.pytester.makeconftest(LATE)
+    words = ("--ale-provider=sim", "--ale-agent=sim", "--ale-concurrency=4", "--junitxml=out.xml")
+    env = {"ALE_SIM": str(project.path / "sim.yaml")}
+    result = project.run("tasks", *words, env=env)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    cases = ElementTree.parse(project.path / "out.xml").findall(".//testcase")
+    scored = {line["task"].rpartition("/")[2] for line in project.results if line["score"] == 1.0}
+    assert len(scored) >= 4
+    assert {case.get("name", "").partition("[")[0] for case in cases} >= scored
 
 
 def test_no_sandbox_is_asked_for_when_the_run_has_ended(project: Project) -> None:
