@@ -2,15 +2,16 @@
 
     python benchmarks/many.py [--instances 1490] [--concurrent 1000] [--scale 20] [--rounds 1]
 
-Boots take 40 ± 20 s and agents 60-600 s, divided by the scale. A first run, a hundred times as
-fast, leaves the durations by which the measured one is ordered: longest first. Printed are
+Boots take 40 ± 20 s and agents 60-600 s, divided by the scale. A first run, ten times as fast,
+leaves what every run leaves for the next: durations, by which the measured one is ordered (longest
+first), and what is known of cards and of tasks without a build(). Printed are
 
 - its wall over that of an ideal schedule for so many places (longest first, each a boot and then
   the agent, nothing else taking any time; promised: at most 1.15);
 - the most memory that all its processes had at once (promised: at most 1.5 GB);
 - the processor's time per attempt: of the process that drives (promised: at most 15 ms), beside
-  that of the grader process, which does the tasks' own work. The same number of plain tests in
-  pytest without the plugin is printed beside it, as what pytest itself takes.
+  that of the grader process, which does the tasks' own work in a fork of itself each. The same
+  number of plain tests in pytest without the plugin is printed beside it, as what pytest takes.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def evaluate(output, check):
         assert (output / "word.txt").is_file()
 """
 BOOT, WORK = {"mean": 40, "spread": 20}, (60, 600)
-FAST = 100  # times as fast is the run that only leaves durations
+FAST = 10  # times as fast is the run that only leaves durations
 MB = 1 << 20
 
 
@@ -123,7 +124,7 @@ sys.exit(status)
 
 def run(root: Path, words: Sequence[str]) -> Run:
     env = os.environ | {"ALE_SIM": str(root / "sim.yaml")}
-    argv = [sys.executable, "-c", TOLD, "tasks", "-q", "-p", "no:cacheprovider", *words]
+    argv = [sys.executable, "-c", TOLD, "tasks", "-q", *words]
     began = time.monotonic()
     process = subprocess.Popen(argv, cwd=root, env=env, stdout=subprocess.PIPE, text=True)
     with process, sampled(process.pid) as most:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from pytest_ale.decided import gateway_of
-from pytest_ale.session import AGENTS, JOB, RUN, SETTINGS, own_properties
+from pytest_ale.session import AGENTS, JOB, RUN, SETTINGS, cache_file, own_properties
 from pytest_ale.settings import Settings
 from pytest_ale.text import one_line
 
@@ -111,11 +111,12 @@ def _hidden(session: pytest.Session, settings: Settings) -> tuple[Path, ...]:
 
 
 @pytest.fixture(scope="session")
-def ale_grader(ale_settings: Settings) -> Iterator[Grader]:
+def ale_grader(pytestconfig: pytest.Config, ale_settings: Settings) -> Iterator[Grader]:
     """The grader process."""
     from pytest_ale.grading import Grader
 
-    grader = Grader(ale_settings.grade_timeout, ale_settings.phase_timeout)
+    offers = cache_file(pytestconfig, "offers.json")
+    grader = Grader(ale_settings.grade_timeout, ale_settings.phase_timeout, offers=offers)
     yield grader
     grader.close()
 

@@ -1,14 +1,15 @@
 """The grader process: a clean process that forks a child for every call into a task's code.
 
 Runs no agent and knows no provider. Three generations: the server (imports done once, no keys in
-its environment), a warden per call (tells how the child ended, and kills what it left), and the
-child, which imports `main.py` and calls one function.
+its environment), wardens (each watches over a call at a time, tells how the child ended, and kills
+what it left), and the child, which imports `main.py` and calls one function.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import inspect
 import json
 import os
@@ -53,36 +54,52 @@ SPARE_MEMORY = 64 << 20  # bytes in which a child that ran out of memory can sti
 def serve(fd: int) -> None:
     """Fork a warden for each connection that arrives, until the host closes its end."""
     server = socket.socket(fileno=fd)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # wardens are nobody's zombies
+    signal.signal(signal.SIGCHLD, _bury)
+    gc.freeze()  # a collection in a child would copy all pages that it looks through
     while True:
         _, fds, _, _ = socket.recv_fds(server, 1, 1)
         if not fds:
-            return
+            _bury()
+            os._exit(0)
         if os.fork() == 0:
             server.close()
             _warden(Connection(fds[0]))
         os.close(fds[0])
 
 
+def _bury(*_: object) -> None:
+    """Wait for wardens that ended: what they used counts as ours (getrusage) only then."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
 def _warden(pipe: Connection) -> None:
-    """Watch one child until it ends or the host hangs up; then nothing it started is left."""
+    """Watch over one child after the other, until the host hangs up; nothing that a child started
+    is left when it is told how it ended."""
     os.setsid()
     _libc.prctl(_SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    try:
+    status = 0
+    with suppress(OSError):  # the run ends: nobody waits for this call any more
         send(pipe, {"warden": os.getpid()})
-    except OSError:  # the run ends: nobody waits for this call any more
-        os._exit(0)
-    child = os.fork()
-    if child == 0:
-        _libc.prctl(_PDEATHSIG, signal.SIGKILL)
-        os.setpgid(0, 0)  # a child that kills its group must not take us with it
-        _child(pipe)
-    status = _watch(child, pipe)
-    _sweep()
-    with suppress(OSError):
-        send(pipe, {"ended": os.waitstatus_to_exitcode(status)})
+        while status == 0 and _is_asked(pipe):  # after another end something may be left unread
+            child = os.fork()
+            if child == 0:
+                _libc.prctl(_PDEATHSIG, signal.SIGKILL)
+                os.setpgid(0, 0)  # a child that kills its group must not take us with it
+                _child(pipe)
+            status = os.waitstatus_to_exitcode(_watch(child, pipe))
+            _sweep()
+            send(pipe, {"ended": status})
     os._exit(0)
+
+
+def _is_asked(pipe: Connection) -> bool:
+    """Wait for a request, which the child is to read; or for the host to hang up."""
+    poll = select.poll()
+    poll.register(pipe.fileno(), select.POLLIN | select.POLLRDHUP)
+    return poll.poll()[0][1] == select.POLLIN
 
 
 def _watch(child: int, pipe: Connection) -> int:

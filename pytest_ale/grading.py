@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,23 +20,19 @@ from typing import Any
 
 from pytest_ale import scratch
 from pytest_ale.grade import BadGrade, CheckResult, Checks, Grade, validated
+from pytest_ale.offers import Offers
 from pytest_ale.sandbox import GraderFault, GraderTimeout, Sandbox
 from pytest_ale.serving import Served
 from pytest_ale.shelf import Shelf
 from pytest_ale.task import Instance
 from pytest_ale.text import clean, one_line
 from pytest_ale.trees import clone, remove
+from pytest_ale.wardens import LOG, Warden, Wardens
 
 __all__ = ["Built", "Grader"]
 
 MEMORY = 4 << 30  # bytes of address space a grader may use
 MESSAGE = 1 << 30  # bytes one answer of the grader process may have
-KILL_SECONDS = 5.0  # from the end of a call to that of its last process; only the kernel needs long
-
-# The grader process sees these of our environment and no other: no keys.
-KEPT_ENV = ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
-FIXED_ENV = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"}
-FIXED_ENV |= {"PYTHONDONTWRITEBYTECODE": "1"}  # nor may a grader's own scripts litter its folder
 
 
 @dataclass(frozen=True)
@@ -54,26 +46,31 @@ class Built:
 
 
 class Grader:
-    """Owns the grader process; started at the first call, restarted if somebody kills it."""
+    """Calls task code, each function within its time."""
 
     def __init__(
-        self, timeout: float = 600.0, phase_timeout: float = 300.0, memory: int = MEMORY
+        self,
+        timeout: float = 600.0,
+        phase_timeout: float = 300.0,
+        memory: int = MEMORY,
+        offers: Path | None = None,
     ) -> None:
         self.timeout = timeout  # of evaluate()
         self.phase_timeout = phase_timeout  # of build(), setup() and each control
         self.memory = memory
         self._lock = threading.Lock()
-        self._server: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
+        self._wardens = Wardens(self.workspace)
+        self._offers = Offers(offers)
         self._calls: dict[Connection, Instance] = {}
         self._scratch: Path | None = None
         self._shelf: Shelf[Built] = Shelf(self.workspace)
 
     def close(self) -> None:
         """End the grader process and whatever it still runs."""
-        self._end_server()
         for instance in list(self._calls.values()):
             self.interrupt(instance)
+        self._wardens.close()
+        self._offers.save()
         self._shelf.clear()
         if self._scratch:
             remove(self._scratch)
@@ -81,19 +78,11 @@ class Grader:
 
     def interrupt(self, instance: Instance) -> None:
         """End the calls that are under way for an instance; who waits for them gets a fault."""
-        for pipe, theirs in list(self._calls.items()):
-            if theirs is instance:
-                with suppress(OSError), socket.socket(fileno=os.dup(pipe.fileno())) as end:
-                    end.shutdown(socket.SHUT_RDWR)
-
-    def _end_server(self) -> None:
-        with self._lock:
-            if self._socket:
-                self._socket.close()
-            if self._server:
-                self._server.kill()
-                self._server.wait()
-            self._server = self._socket = None
+        with self._lock:  # the pipe of a call that is over may be another's soon
+            for pipe, theirs in self._calls.items():
+                if theirs is instance:
+                    with suppress(OSError), socket.socket(fileno=os.dup(pipe.fileno())) as end:
+                        end.shutdown(socket.SHUT_RDWR)
 
     def workspace(self) -> Path:
         """An empty folder that only we can enter; it goes with the grader, if not before."""
@@ -103,23 +92,28 @@ class Grader:
         """Give inputs and answer key of an instance; its trials and agents share one building,
         where there are such."""
         if not shared:
-            return self.build_anew(instance, workspace)
+            return self._made(instance, workspace)
         key = (instance.task.digest, instance.rng_seed)
-        with self._shelf.holding(key, lambda place: self.build_anew(instance, place)) as built:
+        with self._shelf.holding(key, lambda place: self._made(instance, place)) as built:
             for name in ("inputs", "reference"):
                 clone(getattr(built, name), workspace / name)
         return replace(built, inputs=workspace / "inputs", reference=workspace / "reference")
 
+    def _made(self, instance: Instance, workspace: Path) -> Built:
+        """Build; where main.py is known to have no build(), that is a copy."""
+        if known := self._offers.of(instance.task):
+            return Built(*_cloned(instance, workspace), *known)
+        built = self.build_anew(instance, workspace)
+        self._offers.note(instance.task, built.functions, built.controls)
+        return built
+
     def build_anew(self, instance: Instance, workspace: Path) -> Built:
         """Check main.py and make inputs and answer key below `workspace`."""
-        folders = {name: workspace / name for name in ("inputs", "reference")}
-        for name, folder in folders.items():
-            clone(instance.task.folder / name, folder)
-        offered = {name: str(folder) for name, folder in folders.items()}
-        offered["rng"] = instance.rng_seed
+        inputs, reference = _cloned(instance, workspace)
+        offered = {"inputs": str(inputs), "reference": str(reference), "rng": instance.rng_seed}
         answer = self._run(instance, "build", offered, self.phase_timeout)
         functions, controls = tuple(answer["functions"]), tuple(answer["controls"])
-        return Built(folders["inputs"], folders["reference"], functions, controls)
+        return Built(inputs, reference, functions, controls)
 
     def setup(self, instance: Instance, sandbox: Sandbox) -> None:
         self._run(instance, "setup", {}, self.phase_timeout, sandbox=lambda: sandbox)
@@ -149,17 +143,25 @@ class Grader:
         timeout: float,
         **roles: Callable[[], Sandbox],
     ) -> dict[str, Any]:  # Any: the JSON object the child answers with
-        place = self.workspace()
-        request = _request(instance, function, offered, roles)
-        request |= {"scratch": str(place), "memory": self.memory}
-        call = _Call(instance, function, roles, timeout, place / "grader.log")
-        pipe = self._connect()
-        self._calls[pipe] = instance
+        request = _request(instance, function, offered, roles) | {"memory": self.memory}
+        call = _Call(instance, function, roles, timeout)
+        with self._warden(instance, call) as warden:
+            return call.through(warden, request)
+
+    @contextmanager
+    def _warden(self, instance: Instance, call: _Call) -> Iterator[Warden]:
         try:
-            return call.through(pipe, request)
+            warden = self._wardens.take()
+        except (EOFError, OSError) as error:
+            raise call.lost(error) from None
+        with self._lock:
+            self._calls[warden.pipe] = instance
+        try:
+            yield warden
         finally:
-            del self._calls[pipe]
-            remove(place)
+            with self._lock:
+                del self._calls[warden.pipe]
+            self._wardens.give_back(warden, free=call.ended_well)
 
     def _place(self) -> Path:
         """The folder of all scratch folders, which goes even if a call never returns."""
@@ -167,41 +169,13 @@ class Grader:
             self._scratch = self._scratch or scratch.make("grader")
         return self._scratch
 
-    def _connect(self) -> Connection:
-        """Hand one end of a socket pair to the grader process; it forks a child for it."""
-        for last in (False, True):
-            ours, theirs = socket.socketpair()
-            try:
-                with self._lock, theirs:
-                    socket.send_fds(self._ensure_server(), [b"!"], [theirs.fileno()])
-                return Connection(ours.detach())
-            except OSError as error:
-                ours.close()
-                self._end_server()
-                if last:
-                    raise GraderFault(f"the grader process cannot be reached: {error}") from error
-        raise AssertionError("unreachable")
 
-    def _ensure_server(self) -> socket.socket:
-        if self._socket is None:
-            self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            with theirs:
-                self._server = _start_server(theirs.fileno())
-        return self._socket
-
-
-def _start_server(fd: int) -> subprocess.Popen[bytes]:
-    code = "import sys; sys.path[:] = {!r}; from pytest_ale.grader import serve; serve({})"
-    path = [entry for entry in sys.path if entry]
-    env = {name: os.environ[name] for name in KEPT_ENV if name in os.environ} | FIXED_ENV
-    return subprocess.Popen(
-        [sys.executable, "-c", code.format(path, fd)],
-        env=env,
-        cwd="/",
-        pass_fds=[fd],
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us, not for a grader at work
-    )
+def _cloned(instance: Instance, workspace: Path) -> tuple[Path, Path]:
+    """Inputs and answer key as they lie in the task's folder."""
+    inputs, reference = workspace / "inputs", workspace / "reference"
+    for folder in (inputs, reference):
+        clone(instance.task.folder / folder.name, folder)
+    return inputs, reference
 
 
 def _request(
@@ -241,38 +215,36 @@ class _Call:
         function: str,
         roles: Mapping[str, Callable[[], Sandbox]],
         timeout: float,
-        log: Path,
     ) -> None:
         self._name = f"{function}() of {instance.task.id}"
         self._timeout = timeout
         self._until = time.monotonic() + timeout
-        self._log = log
+        self._log: Path | None = None
+        self.ended_well = False
         self._served = Served(self._name, roles, timeout, self._until)
 
-    def through(self, pipe: Connection, request: dict[str, object]) -> dict[str, Any]:
-        with ExitStack() as stack:
-            try:
-                stack.callback(_await_end, self._warden(pipe))
-                stack.enter_context(pipe)  # closed first: that is what a warden ends by
-                pipe.send_bytes(json.dumps(request).encode())
-                return self._answer(pipe)
-            except (EOFError, OSError) as error:
-                why = str(error) or "it hung up"
-                raise GraderFault(f"{self._name}: the grader process was lost ({why})") from None
-
-    def _warden(self, pipe: Connection) -> int:
+    def through(self, warden: Warden, request: dict[str, object]) -> dict[str, Any]:
+        self._log = warden.place / LOG
         try:
-            return os.pidfd_open(int(self._message(pipe)["warden"]))
-        except BaseException:
-            pipe.close()
-            raise
+            asked = request | {"scratch": str(warden.place)}
+            warden.pipe.send_bytes(json.dumps(asked).encode())
+            return self._answer(warden.pipe)
+        except (EOFError, OSError) as error:
+            raise self.lost(error) from None
+
+    def lost(self, error: Exception) -> GraderFault:
+        why = str(error) or "it hung up"
+        return GraderFault(f"{self._name}: the grader process was lost ({why})")
 
     def _answer(self, pipe: Connection) -> dict[str, Any]:
+        served = False  # what is answered and not read would be taken for the next request
         while True:
             message = self._message(pipe)
             if "call" in message:
+                served = True
                 pipe.send_bytes(json.dumps(self._served.answer(message)).encode())
             elif "result" in message:
+                self.ended_well = not served
                 return dict(message["result"])
             else:
                 raise self._fault(message)
@@ -298,21 +270,13 @@ class _Call:
         return message
 
     def _tail(self) -> str:
+        if self._log is None:
+            return ""
         with suppress(OSError), self._log.open("rb") as log:
             log.seek(max(log.seek(0, os.SEEK_END) - 300, 0))
             if text := one_line(log.read().decode(errors="replace")):
                 return f"; its last output: {text}"
         return ""
-
-
-def _await_end(warden: int) -> None:
-    """A warden ends when all that its child started is dead: nothing of it outlives its call."""
-    poll = select.poll()
-    poll.register(warden, select.POLLIN)
-    if not poll.poll(KILL_SECONDS * 1000):
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(warden, signal.SIGKILL)
-    os.close(warden)
 
 
 def _grade(answer: Mapping[str, Any]) -> Grade:

@@ -148,11 +148,11 @@ class Ledger:
         return found
 
 
-def append_line(path: Path, line: Mapping[str, object], *, careful: bool = True) -> None:
-    """Add one JSON line in a single write, so that many processes may share the file; carefully,
+def append_line(path: Path, *lines: Mapping[str, object], careful: bool = True) -> None:
+    """Add JSON lines in a single write, so that many processes may share the file; carefully,
     where a line that cannot be read would be a loss."""
-    data = scrub()(json.dumps(line).encode()) + b"\n"
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    data = scrub()(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         if careful:
             fcntl.lockf(fd, fcntl.LOCK_EX)

@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -46,6 +47,7 @@ LIVE, FILE = "live.jsonl", "now.json"
 EVERY = 2.0  # seconds between two looks at what has changed, and
 SHARE = 50  # at most one part of so many of the time, however long writing takes
 LONGEST = 300  # characters of an action
+TOGETHER = 0.2  # seconds of lines that are written at once
 STALE = 10.0  # seconds after which the scribe itself asks what a model was used for
 
 
@@ -138,18 +140,52 @@ def session_ends(run: Path) -> None:
 
 def _noted(run: Path, line: Mapping[str, object]) -> bool:
     """What cannot be written is not seen by those who look on; the run goes on."""
-    data = scrub()(json.dumps(line).encode()) + b"\n"
-    try:
-        return os.write(_opened(str(run), os.getpid()), data) == len(data)
-    except OSError:
-        return False
+    lines = _lines(str(run), os.getpid())
+    lines.add(scrub()(json.dumps(line).encode()) + b"\n")
+    return lines.write() if "session" in line else lines.write_some()
 
 
-@cache
-def _opened(run: str, _pid: int) -> int:
-    """Kept open: a dozen lines of each attempt go into it, in one write each."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    return os.open(f"{run}/{LIVE}", flags, 0o644)
+class Lines:
+    """The lines of a run's file, in few writes: a thousand attempts have a dozen lines each."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1  # kept open
+        self._waiting: deque[bytes] = deque()
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def add(self, line: bytes) -> None:
+        self._waiting.append(line)
+
+    def write_some(self) -> bool:
+        """What waits, unless that was just done: the scribe comes by."""
+        return time.monotonic() < self._next or self.write()
+
+    def write(self) -> bool:
+        with self._lock:
+            data = b"".join(self._waiting.popleft() for _ in range(len(self._waiting)))
+            self._next = time.monotonic() + TOGETHER
+            try:
+                if self._fd < 0:
+                    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+                    self._fd = os.open(self._path, flags, 0o644)
+                return os.write(self._fd, data) == len(data) if data else True
+            except OSError:
+                return False
+
+
+_known: dict[tuple[str, int], Lines] = {}  # by run and process: a fork has its own
+
+
+def _lines(run: str, pid: int) -> Lines:
+    return _known.get((run, pid)) or _known.setdefault((run, pid), Lines(f"{run}/{LIVE}"))
+
+
+def _write_lines() -> None:
+    for (_, pid), lines in list(_known.items()):
+        if pid == os.getpid():
+            lines.write()
 
 
 class Scribe:
@@ -173,22 +209,26 @@ class Scribe:
     def forget(self, journal: Followed) -> None:
         with self._lock:
             known = self._written.pop(journal.folder, None)
-            if not self._written:
+            if last := not self._written:
                 self._thread = None
                 self._wake.set()
+        if last:
+            _write_lines()
         if known:
             with suppress(OSError):
                 (journal.folder / FILE).unlink(missing_ok=True)
 
     def _work(self) -> None:
         """Ends when nobody is left, or another thread was begun since."""
-        pause, me = min(self._every, 0.2), threading.current_thread()
-        while not self._wake.wait(pause) and self._thread is me:
-            began = time.monotonic()
+        due, me = 0.0, threading.current_thread()
+        while not self._wake.wait(min(self._every, TOGETHER)) and self._thread is me:
+            _write_lines()
+            if (began := time.monotonic()) < due:
+                continue
             for folder in list(self._written):
                 with suppress(Exception):  # an agent's odd argument: nobody else's view ends by it
                     self._write(folder)
-            pause = max(self._every, SHARE * (time.monotonic() - began))
+            due = began + max(self._every, SHARE * (time.monotonic() - began))
 
     def _write(self, folder: Path) -> None:
         if (known := self._written.get(folder)) is None:
@@ -201,13 +241,17 @@ class Scribe:
             if folder in self._written:  # else it was released meanwhile
                 self._written[folder] = journal, doing
                 with suppress(OSError):
-                    _replace(folder / FILE, text)
+                    _put(folder / FILE, text)
 
 
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{FILE}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _put(path: Path, text: str) -> None:
+    """In place, for it is written often: who reads half of it reads it again."""
+    data = text.encode()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.ftruncate(fd, os.write(fd, data))
+    finally:
+        os.close(fd)
 
 
 @cache

@@ -1,21 +1,23 @@
-"""Phase: one step of the story, held to a named deadline and clocked.
+"""Phases: how the story of an attempt is told, each phase held to a named deadline and clocked.
 
-Knows no step in particular.
+Knows no step in particular. A story is a generator that yields its phases and is sent what each
+came to. One thread goes through all of it: a switch of threads per phase took half of the
+processor's time with a thousand attempts at once. When a phase does not end in time, or nobody
+is to wait for it any more, its thread is left behind with it, and another goes on from there.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from pytest_ale.sandbox import Fault, PhaseTimeout
-from pytest_ale.text import clean, one_line
+from pytest_ale.turn import Hand, Phase, Story, Turn, as_fault
 
-__all__ = ["LINGER", "Cancelled", "Phases", "as_fault"]
+__all__ = ["LINGER", "Cancelled", "Phases", "Story", "as_fault", "phase"]
 
 T = TypeVar("T")
 
@@ -26,21 +28,16 @@ class Cancelled(BaseException):
     """The attempt is not to go on: the run ends. As with Ctrl-C, that is no fault."""
 
 
-class Hand(threading.Thread):
-    """A thread that does what it is given, one after the other, until it is given None."""
-
-    def __init__(self) -> None:
-        super().__init__(name="ale-phases", daemon=True)
-        self.given: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-
-    def run(self) -> None:
-        while (do := self.given.get()) is not None:
-            do()
+def phase(
+    name: str, limit: float, step: Callable[[], T], extra: Callable[[], float] = lambda: 0.0
+) -> Story[T]:
+    """A story of one phase, for others to yield from."""
+    answer: T = yield Phase(name, limit, step, extra)
+    return answer
 
 
 class Phases:
-    """Runs the phases of one attempt in a thread of theirs, so that none can hang the story; one
-    that does keeps its thread, and the next has another."""
+    """Tells the stories of one attempt; none can hang whoever waits for it."""
 
     def __init__(
         self,
@@ -53,7 +50,8 @@ class Phases:
         self._begun = begun
         self._hand: Hand | None = None
         self._left_behind: Hand | None = None
-        self._moved = threading.Event()  # the phase is over, or nobody waits for it any more
+        self._changed = threading.Condition()
+        self._interrupt: BaseException | None = None  # Ctrl-C, which the story is to be told
         self._cancelled = self._firm = False
 
     def run(
@@ -63,66 +61,38 @@ class Phases:
         step: Callable[[], T],
         extra: Callable[[], float] = lambda: 0.0,
     ) -> T:
-        """Do one phase; whatever fails in it is a Fault that knows the phase.
+        """Do one phase."""
+        return self.tell(phase(name, limit, step, extra))
 
-        `extra` is asked at the limit how many seconds do not count, as far as is known then.
+    def tell(self, story: Story[T]) -> T:
+        """Go through a story; whatever fails in a phase is a Fault that knows the phase.
+
+        Up to its first phase, and from one that is left up to the next, it is told right here.
         """
-        self._begun(name)
-        self.now, started = name, time.monotonic()
-        fault = ""
-        try:
-            return self._within(name, limit, step, extra)
-        except Fault as error:
-            error.phase = error.phase or name
-            fault = str(error)
-            raise
-        finally:
-            self.seconds[name] = round(time.monotonic() - started, 4)
-            self._told(name, self.seconds[name], fault)
+        go_on = partial(next, story)
+        while True:
+            try:
+                turn = Turn(story, go_on(), self._changed, self._enters, self._over)
+            except StopIteration as end:
+                answer: T = end.value
+                return answer
+            self._do(turn.go)
+            error = self._watch(turn)
+            if error is None:
+                return turn.result()
+            self._left_behind = self._hand
+            self.end()
+            go_on = partial(story.throw, error)
 
     def cancel(self) -> None:
         """End the phase at work, and all that would follow, by Cancelled; from any thread."""
-        if not self._firm:
-            self._cancelled = True
-            self._moved.set()
+        with self._changed:
+            self._cancelled = not self._firm
+            self._changed.notify_all()
 
     def stand_firm(self) -> None:
         """Let nothing be cancelled from now on: what follows gives back what was taken."""
         self._firm, self._cancelled = True, False
-
-    def _within(
-        self, name: str, limit: float, step: Callable[[], T], extra: Callable[[], float]
-    ) -> T:
-        answer: list[T] = []
-        raised: list[BaseException] = []
-        self._moved = moved = threading.Event()
-
-        def body() -> None:
-            try:
-                answer.append(step())
-            except BaseException as error:
-                raised.append(error)
-            moved.set()
-
-        try:
-            if not self._cancelled:
-                self._do(body)
-                self._wait(name, moved, limit, extra)
-            if raised:
-                raise as_fault(raised[0])
-            if self._cancelled and not answer:
-                raise Cancelled(f"cancelled in phase {name}")
-            return answer[0]
-        finally:
-            if not (answer or raised):
-                self._left_behind = self._hand
-                self.end()
-
-    def _do(self, body: Callable[[], None]) -> None:
-        if self._hand is None:
-            self._hand = Hand()
-            self._hand.start()
-        self._hand.given.put(body)
 
     def end(self) -> None:
         """Let the thread go; another phase would have a new one."""
@@ -130,25 +100,51 @@ class Phases:
             self._hand.given.put(None)
         self._hand = None
 
-    def _wait(
-        self, name: str, moved: threading.Event, limit: float, extra: Callable[[], float]
-    ) -> None:
-        started = time.monotonic()
-        while not moved.wait(max(started + limit + extra() - time.monotonic(), 0)):
-            if time.monotonic() >= started + limit + extra():
-                raise PhaseTimeout(f"{name} did not end within {limit:g} s")
-
     def linger(self, seconds: float) -> None:
         """Give a phase that a deadline or Ctrl-C left behind time to end."""
         if self._left_behind is not None:
             self._left_behind.join(seconds)
 
+    def _do(self, body: Callable[[], None]) -> None:
+        if self._hand is None:
+            self._hand = Hand()
+            self._hand.start()
+        self._hand.given.put(body)
 
-def as_fault(error: BaseException) -> BaseException:
-    """Make a Fault of any failure; Ctrl-C and its like stay what they are."""
-    if isinstance(error, Fault) or not isinstance(error, Exception):
-        return error
-    fault = Fault(one_line(f"{type(error).__name__}: {error}", 1000))
-    if not isinstance(error, OSError):  # a bug, not a machine's trouble: keep where it was
-        fault.add_note(clean("".join(traceback.format_exception(error)), 20_000))
-    return fault
+    def _watch(self, turn: Turn[Any]) -> BaseException | None:
+        """Wait until a turn is over; or leave it at its phase, and say why."""
+        while True:
+            try:
+                turn.wait(self._is_unwanted)
+                if turn.is_over:
+                    return None
+                if (at := turn.phase) and self._leave(turn, at):
+                    error = self._why(at)
+                    self._over(at, turn.began, error)
+                    return error
+            except KeyboardInterrupt as interrupt:
+                self._interrupt = interrupt
+
+    def _leave(self, turn: Turn[Any], at: Phase) -> bool:
+        # What is extra may be asked of another process: not while the turn waits for us.
+        return turn.leave(at, 0 if self._is_unwanted() else at.extra(), self._is_unwanted)
+
+    def _why(self, at: Phase) -> BaseException:
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt or self._cancelled:
+            return interrupt or Cancelled(f"cancelled in phase {at.name}")
+        late = PhaseTimeout(f"{at.name} did not end within {at.limit:g} s")
+        late.phase = at.name
+        return late
+
+    def _is_unwanted(self) -> bool:
+        return self._cancelled or self._interrupt is not None
+
+    def _enters(self, at: Phase) -> bool:
+        self.now = at.name
+        self._begun(at.name)
+        return not self._is_unwanted()
+
+    def _over(self, at: Phase, began: float, error: BaseException | None) -> None:
+        self.seconds[at.name] = took = round(time.monotonic() - began, 4)
+        self._told(at.name, took, str(error) if isinstance(error, Fault) else "")

@@ -44,6 +44,7 @@ from pytest_ale.session import (
     COLLECTED,
     DONE,
     SETTINGS,
+    cache_file,
     heed_sigterm,
     own_properties,
 )
@@ -232,7 +233,7 @@ def _collected(config: pytest.Config, ids: Sequence[str]) -> list[str]:
     from pytest_ale.ceiling import of_ids
     from pytest_ale.index import CardIndex
 
-    index = CardIndex(_cache_file(config))
+    index = CardIndex(cache_file(config, "cards.json"))
     said = of_ids(config, ids, index)
     if config.stash[DONE] is not None:
         from pytest_ale.resuming import said_of_ids
@@ -277,7 +278,7 @@ def _first_task(config: pytest.Config) -> None:
 
     if AGENTS not in config.stash:
         config.stash[AGENTS] = agents_of(config.hook, config.stash[SETTINGS], versions(config))
-    cards = CardIndex(_cache_file(config), one_of_many=is_worker(config))
+    cards = CardIndex(cache_file(config, "cards.json"), one_of_many=is_worker(config))
     config.add_cleanup(cards.close)
     config.stash[CARDS] = cards
     if (known := durations(config)) is not None:
@@ -285,15 +286,6 @@ def _first_task(config: pytest.Config) -> None:
 
         order = Order(config.stash[SETTINGS], known, sharing(config))
         config.pluginmanager.register(order, "ale-order")
-
-
-def _cache_file(config: pytest.Config) -> Path | None:
-    """None with -p no:cacheprovider, or where nothing can be written."""
-    cache = getattr(config, "cache", None)
-    try:
-        return cache.mkdir("ale") / "cards.json" if cache else None
-    except OSError:
-        return None
 
 
 def pytest_collection_modifyitems(

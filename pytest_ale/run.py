@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from pytest_ale.harness import Ending
 from pytest_ale.journal import Journal
 from pytest_ale.lanes import Lanes
 from pytest_ale.leases import Pool
-from pytest_ale.phase import LINGER, Phases, as_fault
+from pytest_ale.phase import LINGER, Phases, Story, as_fault, phase
 from pytest_ale.plan import Plan
 from pytest_ale.record import Record, RunDir
 from pytest_ale.sandbox import PhaseTimeout, Sandbox
@@ -53,31 +54,38 @@ class Attempt:
 
     def prepare(self) -> None:
         """Build the inputs, lease a sandbox and stage it."""
-        with self._giving_up():
-            self.journal.open()
-            with self.lanes.build:
-                self._phase("build", self.steps.build, MARGIN)
-            limit = self.plan.limits.phase
-            self.phases.run("lease", limit, self.steps.lease, lambda: self.steps.queued.seconds)
-            self._phase("stage", self.steps.stage, MARGIN)
+        self.phases.tell(self._preparing())
 
     def perform(self) -> Record:
         """Let the agent work, stop it, take out what it left, grade, record."""
+        self.phases.tell(self._performing())
+        return self.record
+
+    def _preparing(self) -> Story[None]:
+        limit, queued = self.plan.limits.phase, self.steps.queued
+        with self._giving_up():
+            self.journal.open()
+            with self.lanes.build:
+                yield from self._phase("build", self.steps.build, MARGIN)
+            yield from phase("lease", limit, self.steps.lease, lambda: queued.seconds)
+            yield from self._phase("stage", self.steps.stage, MARGIN)
+
+    def _performing(self) -> Story[None]:
         with self._giving_up():
             with self.lanes.run:
-                ending = self._run()
-                self._phase("stop", self.steps.stop)
+                ending = yield from self._running()
+                yield from self._phase("stop", self.steps.stop)
             with self.lanes.grade:
-                self._phase("collect", self.steps.collect)
-                grade = self.grade()
-            self._phase("record", lambda: self.journal.settle(ending, grade, self.phases.seconds))
-        return self.record
+                yield from self._phase("collect", self.steps.collect)
+                grade = yield from self._grading()
+            step = partial(self.journal.settle, ending, grade, self.phases.seconds)
+            yield from self._phase("record", step)
 
     def release(self) -> None:
         """Give everything back; a fault here is the ledger's, and changes no score."""
         self.phases.stand_firm()
         try:
-            self._phase("release", self.steps.release)
+            self.phases.run("release", self.plan.limits.phase, self.steps.release)
         finally:
             self.lanes.start.freed()
             self.phases.end()
@@ -87,23 +95,26 @@ class Attempt:
         """End it where it is, without a score, from another thread; it is still to be released."""
         self.phases.cancel()
 
-    def _run(self) -> Ending:
-        """An agent that does not end in time is stopped; that is its ending, and no fault."""
-        limit = self.plan.limits.agent
-        try:
-            return self.phases.run("run", limit + MARGIN, self.steps.run, self.steps.waited)
-        except PhaseTimeout:
-            return self._phase("judge", self.steps.late)
-
     def grade(self, output: Path | None = None) -> Grade:
-        """Grade what was collected, or (a control) another output for the same inputs."""
+        """Grade what was collected again, or another output for the same inputs: for controls."""
+        return self.phases.tell(self._grading(output))
+
+    def _running(self) -> Story[Ending]:
+        """An agent that does not end in time is stopped; that is its ending, and no fault."""
+        limit = self.plan.limits.agent + MARGIN
+        try:
+            return (yield from phase("run", limit, self.steps.run, self.steps.waited))
+        except PhaseTimeout:
+            return (yield from self._phase("judge", self.steps.late))
+
+    def _grading(self, output: Path | None = None) -> Story[Grade]:
         limit = self.plan.limits.grade + self.plan.limits.phase  # a verifier is leased in it
         before, queued = self.steps.queued.seconds, self.steps.queued
-        step, extra = lambda: self.steps.grade(output), lambda: queued.seconds - before
-        return self.phases.run("grade", limit, step, extra)
+        step, extra = partial(self.steps.grade, output), lambda: queued.seconds - before
+        return (yield from phase("grade", limit, step, extra))
 
-    def _phase(self, name: str, step: Callable[[], T], margin: float = 0) -> T:
-        return self.phases.run(name, self.plan.limits.phase + margin, step)
+    def _phase(self, name: str, step: Callable[[], T], margin: float = 0) -> Story[T]:
+        return (yield from phase(name, self.plan.limits.phase + margin, step))
 
     @contextmanager
     def _giving_up(self) -> Iterator[None]:

@@ -27,6 +27,7 @@ __all__ = [
     "JOB",
     "RUN",
     "SETTINGS",
+    "cache_file",
     "heed_sigterm",
     "own_properties",
 ]
@@ -46,6 +47,15 @@ DURATIONS: pytest.StashKey[bytes | None] = pytest.StashKey()
 
 # The attempts of an item, which are over: --ale-concurrency.
 JOB: pytest.StashKey[Job | None] = pytest.StashKey()
+
+
+def cache_file(config: pytest.Config, name: str) -> Path | None:
+    """None with -p no:cacheprovider, or where nothing can be written."""
+    cache = getattr(config, "cache", None)
+    try:
+        return cache.mkdir("ale") / name if cache else None
+    except OSError:
+        return None
 
 
 def own_properties(properties: Iterable[object]) -> dict[str, object]:

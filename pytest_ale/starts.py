@@ -94,7 +94,8 @@ class Starts:
     def _leave(self) -> None:
         with self._changed:
             self._inside -= 1
-            self._changed.notify_all() if self._inside < self.limit - 1 else self._changed.notify()
+            # No more than can enter: 1,000 who wait cost more than what they wait for.
+            self._changed.notify(max(int(self.limit) - self._inside, 1))
 
     def _answered(self, began: float) -> None:
         with self._changed:

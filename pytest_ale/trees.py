@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ CACHES = frozenset(
     {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".git", ".DS_Store"}
 )
 ALL: frozenset[str] = frozenset()
+CHUNK = 1 << 30  # bytes that the kernel copies at once
 
 
 def clone(source: Path, target: Path, skip: frozenset[str] = CACHES) -> None:
@@ -42,8 +42,23 @@ def _clone(source: str, target: str, skip: frozenset[str]) -> None:
         if entry.is_dir(follow_symlinks=False):
             _clone(entry.path, copy, skip)
         elif entry.is_file(follow_symlinks=False):
-            shutil.copyfile(entry.path, copy)
-            os.chmod(copy, entry.stat().st_mode & 0o755 | 0o600)  # noqa: PTH101
+            _copy(entry.path, copy)
+
+
+def _copy(source: str, target: str) -> None:
+    """As shutil.copy would, with half of its system calls."""
+    taken = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(taken).st_mode & 0o755 | 0o600
+        given = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        try:
+            while os.sendfile(given, taken, None, CHUNK):
+                pass
+            os.fchmod(given, mode)  # whatever the umask
+        finally:
+            os.close(given)
+    finally:
+        os.close(taken)
 
 
 def files(folder: Path, skip: frozenset[str] = CACHES) -> Iterator[Path]:
@@ -65,7 +80,7 @@ def digest(folder: Path, skip: frozenset[str] = CACHES) -> str:
     total = hashlib.sha256()
     for path in files(folder, skip):
         name = os.fsencode(path.relative_to(folder))
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             content = hashlib.file_digest(file, "sha256").digest()
         total.update(b"%d:%s" % (len(name), name) + content)
     return total.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -431,11 +432,60 @@ def test_closing_ends_what_runs_and_the_next_call_starts_anew(tmp_path: Path) ->
     thread.join(5)
     assert not sleeping(65)
     assert bench.evaluate(fine).score == 0.5
-    assert grader._server is not None
-    grader._server.kill()
-    grader._server.wait()
+    server = grader._wardens._server
+    assert server is not None
+    server.kill()
+    server.wait()
+    assert bench.evaluate(fine).score == 0.5  # by the warden that is there
+    for warden in grader._wardens._idle:
+        signal.pidfd_send_signal(warden._process, signal.SIGKILL)
+        wait_until(lambda: warden.is_gone)  # noqa: B023
     assert bench.evaluate(fine).score == 0.5
     grader.close()
+
+
+def test_a_warden_watches_over_one_call_after_the_other_while_nothing_goes_wrong(
+    tmp_path: Path,
+) -> None:
+    grader = Grader(60)
+    bench = Bench(grader, tmp_path)
+    pids = tmp_path / "pids"
+    tell = f"import os\ndef evaluate():\n    open({str(pids)!r}, 'a').write(f'{{os.getppid()}} ')\n"
+    fine = bench.task(f"{tell}    return 1.0\n", "fine")
+    leaves = bench.task(f"{tell}    os._exit(3)\n", "leaves")
+    bench.evaluate(fine)
+    with pytest.raises(GraderFault, match="exit status 3"):
+        bench.evaluate(leaves)
+    bench.evaluate(fine)
+    first, second, third = pids.read_text().split()
+    assert first == second != third
+    grader.close()
+    assert grader._wardens._idle == []
+
+
+def test_a_task_without_a_build_is_asked_only_once_what_it_offers(tmp_path: Path) -> None:
+    """Nor in the next run; one that changed, has a build() or imports whatever there is, is."""
+    seen = tmp_path / "seen"
+    main = f"open({str(seen)!r}, 'a').write('x')\ndef evaluate(): return 1.0\n"
+    built = []
+    for run in range(2):
+        grader = Grader(60, offers=tmp_path / "offers.json")
+        bench = Bench(grader, tmp_path)
+        tasks = {
+            "bare": bench.task(main, "bare", near="y = 1\n"),
+            "changed": bench.task(main + "#" * run, "changed", near="y = 2\n"),
+            "builds": bench.task(main + "def build(): pass\n", "builds", near="y = 3\n"),
+            "starred": bench.task(main + "from near import *\n", "starred", near="y = 4\n"),
+        }
+        for name, task in tasks.items():
+            seen.write_text("")
+            workspace = tmp_path / "built" / f"{name}-{run}"
+            grader.build(task, workspace, shared=False)
+            assert (workspace / "inputs").is_dir()
+            built.append((name, run, seen.read_text()))
+        grader.close()
+    asked = [(name, run) for name, run, said in built if said]
+    assert asked == [(name, 0) for name in tasks] + [(n, 1) for n in tasks if n != "bare"]
 
 
 def test_nothing_is_left_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

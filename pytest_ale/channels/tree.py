@@ -359,8 +359,7 @@ def remove(path: Path) -> None:
     recursion and no path survives, becomes two levels.
     """
     try:
-        _own(str(path), None)
-        top = os.open(path, FOLDER)
+        top = _opened(str(path), None)
     except FileNotFoundError:
         return
     names = (f"{secrets.token_hex(8)}-{n}" for n in count())
@@ -371,6 +370,17 @@ def remove(path: Path) -> None:
     finally:
         os.close(top)
     os.rmdir(path)
+
+
+def _opened(name: str, folder: int | None) -> int:
+    """A folder that its owner can list and change again."""
+    try:
+        fd = os.open(name, FOLDER, dir_fd=folder)
+    except PermissionError:
+        _own(name, folder)
+        return os.open(name, FOLDER, dir_fd=folder)
+    os.fchmod(fd, 0o700)
+    return fd
 
 
 def _own(name: str, folder: int | None) -> None:
@@ -386,8 +396,7 @@ def _clear(top: int, name: str, names: Iterator[str]) -> None:
     if _kind(top, name) != stat.S_IFDIR:
         os.unlink(name, dir_fd=top)
         return
-    _own(name, top)
-    fd = os.open(name, FOLDER, dir_fd=top)
+    fd = _opened(name, top)
     try:
         for child in os.listdir(fd):
             if _kind(fd, child) == stat.S_IFDIR:

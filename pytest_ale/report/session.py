@@ -6,6 +6,7 @@ Lives in the controller, or in the only process there is; imports the rest when 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,7 +24,7 @@ from pytest_ale.session import (
 from pytest_ale.wire import stop
 
 if TYPE_CHECKING:
-    from pytest_ale.record import RunDir
+    from pytest_ale.record import Record, RunDir
     from pytest_ale.report.breaker import Breaker
     from pytest_ale.report.onlookers import Onlookers
     from pytest_ale.report.tally import Row
@@ -44,6 +45,7 @@ class Reporting:
         self._breaker: Breaker | None = None
         self._others_failed = 0  # tests that are no tasks, and cards that cannot be read
         self._reaped: list[str] = []
+        self._records: list[Record] | None = None  # all of the run, once it is over
 
     def knows(self, nodeid: str) -> bool:
         """Was it told how this item ended?"""
@@ -109,7 +111,7 @@ class Reporting:
             return
         self._reaped = self._reap()
         if self._seen:
-            self._run_dir().close()
+            self._records = self._run_dir().close()
             self._note_durations()
         own = {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}
         if self._breaker and self._breaker.why:
@@ -136,7 +138,7 @@ class Reporting:
         from pytest_ale.report.tally import line, unscored
 
         least = self._config.stash[SETTINGS].min_score
-        rows = self._rows()
+        rows = self._rows
         if any(row.outcome == "fault" or not self._cut_short for row in unscored(rows)):
             return UNSCORED
         if least is None and self._resumes:
@@ -154,7 +156,7 @@ class Reporting:
             return
         from pytest_ale.report.terminal import kept_and_left, summary, verdict
 
-        rows, run_dir = self._rows(), self._run_dir()
+        rows, run_dir = self._rows, self._run_dir()
         terminalreporter.section("pytest-ale", sep="=", bold=True)
         said = summary(rows) + verdict(rows, self._config.stash[SETTINGS].min_score, UNSCORED)
         for text in said + kept_and_left(run_dir):
@@ -185,13 +187,17 @@ class Reporting:
         before it could note them."""
         from pytest_ale.durations import note
 
-        note(self._config.stash[SETTINGS].runs_dir, self._run_dir().latest().values())
+        latest = {record.key: record for record in self._records or ()}
+        note(self._config.stash[SETTINGS].runs_dir, latest.values())
 
+    @cached_property
     def _rows(self) -> list[Row]:
+        """Asked for when all is over."""
         from pytest_ale.report.tally import all_rows
 
         reported = [list(properties.items()) for properties in self._seen.values()]
-        return all_rows(self._run_dir().records(), reported)
+        records = self._run_dir().records() if self._records is None else self._records
+        return all_rows(records, reported)
 
     def _run_dir(self) -> RunDir:
         from pytest_ale.record import RunDir

@@ -126,7 +126,7 @@ class SimProvider:
             here.lose("was destroyed")
         if self._stumbles:
             self._stumble(lease)
-        self._cloud.remove(lease)
+        self._cloud.remove(lease, here.zone if here else None)
         self._here.pop(lease, None)
 
     def _stumble(self, lease: str) -> None:

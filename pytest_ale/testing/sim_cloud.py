@@ -85,10 +85,11 @@ class Cloud:
         # Its maker may have died before it was written whose it is.
         return who.decode(errors="replace") if end else lease, len(dots) + 1
 
-    def remove(self, lease: str) -> None:
-        for zone in self._zones_there():
+    def remove(self, lease: str, zone: str | None = None) -> None:
+        """Wherever it is; it may be known where."""
+        for each in self._zones_there() if zone is None else [zone]:
             with suppress(FileNotFoundError):
-                os.unlink(self._path(lease, zone))
+                os.unlink(self._path(lease, each))
 
     def leases(self) -> list[str]:
         return sorted(lease for zone in self._zones_there() for lease in self._in(zone))
@@ -139,7 +140,7 @@ class Cloud:
 
     def _with_room(self, lease: str, zones: list[str]) -> str:
         """The first of these zones that has room."""
-        if self._full(self._quota, self._zones_there()):
+        if self._quota is not None and self._full(self._quota, self._zones_there()):
             raise _short(lease, self._quota)
         for zone in zones:
             if not self._full(self._zones[zone], [zone]):
