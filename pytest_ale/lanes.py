@@ -6,12 +6,12 @@ Knows nothing of what an attempt does. Whoever waits in a lane is let go when th
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pytest_ale.line import Line
 from pytest_ale.phase import Cancelled
 from pytest_ale.starts import Starts
 
@@ -19,24 +19,26 @@ __all__ = ["Lane", "Lanes", "Stopwatch"]
 
 
 class Lane:
-    """Room for so many at once; the others wait, about in the order in which they came."""
+    """Room for so many at once; the others wait, in the order in which they came."""
 
     def __init__(self, most: int) -> None:
         self._free = most
-        self._changed = threading.Condition()
-        self._closed = False
+        self._line = Line()
 
     def __enter__(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._free > 0 or self._closed)
-            if self._closed:
-                raise Cancelled("the run ends")
-            self._free -= 1
+        if not self._line.enter(self._take):
+            raise Cancelled("the run ends")
 
     def __exit__(self, *_: object) -> None:
-        with self._changed:
+        with self._line.lock:
             self._free += 1
-            self._changed.notify()
+            self._line.call()
+
+    def _take(self) -> float | None:
+        if self._free <= 0:
+            return None
+        self._free -= 1
+        return 0
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -45,18 +47,11 @@ class Lane:
         try:
             yield
         finally:
-            self._back()
-
-    def _back(self) -> None:
-        """Come back, even if the run ends: who went aside will leave the lane."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free > 0 or self._closed)
-            self._free -= 1
+            if not self._line.enter(self._take):
+                self._free -= 1  # the run ends: who went aside will leave the lane all the same
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._line.close()
 
 
 class Stopwatch:

@@ -1,20 +1,20 @@
 """Starts: how many sandboxes are asked for at once; fewer of a provider that is slow or says no.
 
-Knows no provider. It begins with a few and asks for twice as many each time all came, as TCP does;
-after a refusal, or when sandboxes take much longer than they did, it asks for half, and from then
-on for one more each time.
+Knows no provider. It begins with a few, and asks for twice as many each time all came or nobody
+was refused for half a second, as TCP does; after a refusal, or when sandboxes take much longer than
+they did, it asks for half, and from then on for one more each time.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_ale.line import Line
 from pytest_ale.phase import Cancelled
 from pytest_ale.progress import tell
 from pytest_ale.sandbox import Busy
@@ -27,6 +27,7 @@ __all__ = ["Starts"]
 T = TypeVar("T")
 
 FIRST = 32  # asked for at once, before anything is known
+GROWS = 0.5  # seconds within which a cloud says no: 1,000 are asked for in 2.5 of them
 SHORTEST, LONGEST = 1.0, 30.0  # seconds of a pause after a refusal
 SLOW = 2.5  # times what sandboxes took at best: a provider that has trouble
 SAMPLE = 10  # sandboxes by whose median that is judged
@@ -40,9 +41,9 @@ class Starts:
         self.limit = float(min(FIRST, most))
         self.most = most
         self._patience = patience  # seconds of refusals until one of them is a fault
-        self._changed = threading.Condition()
+        self._line = Line()
         self._inside = 0
-        self._closed = False
+        self._grown = float("inf")  # when the limit was last doubled, or the first was asked for
         self._pause = 0.0
         self._not_before = 0.0
         self._cut = float("-inf")  # when the limit was last lowered
@@ -56,7 +57,8 @@ class Starts:
         first: float | None = None
         while True:
             with queued:
-                self._enter()
+                if not self._line.enter(self._take):
+                    raise Cancelled("the run ends")
             began = time.monotonic()
             try:
                 made = ask()
@@ -72,33 +74,32 @@ class Starts:
 
     def freed(self) -> None:
         """A sandbox was given back: a provider whose quota was used up may have room now."""
-        with self._changed:
+        with self._line.lock:
             self._not_before = 0.0
-            self._changed.notify()
+            self._line.call()
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._line.close()
 
-    def _enter(self) -> None:
-        with self._changed:
-            while not self._closed:
-                pause = self._not_before - time.monotonic()
-                if pause <= 0 and self._inside < max(int(self.limit), 1):
-                    self._inside += 1
-                    return
-                self._changed.wait(pause if pause > 0 else None)
-        raise Cancelled("the run ends")
+    def _take(self) -> float | None:
+        now = time.monotonic()
+        if (pause := self._not_before - now) > 0:
+            return pause
+        self._grown = min(self._grown, now)
+        if self._inside >= int(self.limit) and not self._steady and now - self._grown >= GROWS:
+            self.limit, self._grown = min(2 * self.limit, float(self.most)), now
+        if self._inside < max(int(self.limit), 1):
+            self._inside += 1
+            return 0
+        return None if self._steady or self.limit >= self.most else GROWS - (now - self._grown)
 
     def _leave(self) -> None:
-        with self._changed:
+        with self._line.lock:
             self._inside -= 1
-            # No more than can enter: 1,000 who wait cost more than what they wait for.
-            self._changed.notify(max(int(self.limit) - self._inside, 1))
+            self._line.call()
 
     def _answered(self, began: float) -> None:
-        with self._changed:
+        with self._line.lock:
             self._pause = 0.0
             self._recent.append(time.monotonic() - began)
             if len(self._recent) == SAMPLE:
@@ -111,7 +112,7 @@ class Starts:
             self.limit = min(self.limit + step, float(self.most))
 
     def _refused(self, busy: Busy, began: float) -> None:
-        with self._changed:
+        with self._line.lock:
             if began > self._cut:  # those asked for together are refused together
                 self._lower()
                 self._pause = min(max(2 * self._pause, SHORTEST), LONGEST)

@@ -112,6 +112,35 @@ def test_all_came_so_it_asks_for_more(clock: list[float]) -> None:
     assert starts.limit == 2 * FIRST
 
 
+def test_nobody_was_refused_so_it_asks_for_more() -> None:
+    """Those asked for still boot: a cloud that has no room would have said so."""
+    starts, here = Starts(200, patience=10), threading.Semaphore(0)
+    with ThreadPoolExecutor(200) as pool:
+        over = threading.Event()
+        for _ in range(200):
+            pool.submit(admit, starts, lambda: (here.release(), over.wait(30), "sandbox")[-1])
+        assert all(here.acquire(timeout=20) for _ in range(200))
+        over.set()
+    assert starts.limit == 200
+
+
+def test_who_came_first_goes_first() -> None:
+    lane, order = Lane(1), list[int]()
+
+    def go(number: int) -> None:
+        with lane:
+            order.append(number)
+
+    with ThreadPoolExecutor(50) as pool:
+        with lane:
+            for number in range(50):
+                pool.submit(go, number)
+                while len(lane._line._waiting) <= number:
+                    time.sleep(0.001)
+        pool.submit(go, 50)
+    assert order[:50] == list(range(50))
+
+
 def test_it_never_asks_for_more_than_there_is_use_for(clock: list[float]) -> None:
     starts = Starts(40, patience=10)
     for _ in range(20):
@@ -123,13 +152,12 @@ def waits(starts: Starts, clock: list[float]) -> list[float]:
     """Let waiting take no time but on the clock, and note how long it was."""
     noted: list[float] = []
 
-    def wait(seconds: float | None = None) -> bool:
+    def wait(_: threading.Event, seconds: float | None) -> None:
         assert seconds is not None
         noted.append(seconds)
         clock[0] += seconds
-        return True
 
-    starts._changed.wait = wait  # type: ignore[method-assign]
+    starts._line.wait = wait  # type: ignore[method-assign]
     return noted
 
 
