@@ -62,10 +62,15 @@ def redo(call: ToolCall, sandbox: RecordingSandbox) -> bool:
     elif name == "write_stdin":
         _type(given, sandbox)
     elif name == "apply_patch":
-        _inside(["patch"], word(given, "input"), None, sandbox)
+        patch(word(given, "input"), sandbox)
     else:
         raise Fault(f"recorded call {name}({', '.join(given)}) of codex cannot be done again")
     return True
+
+
+def patch(text: str, sandbox: RecordingSandbox) -> None:
+    """Change files by a text in the format of its `apply_patch`, which others have, too."""
+    _inside(["patch"], text, None, sandbox)
 
 
 def _command(call: ToolCall, sandbox: RecordingSandbox) -> None:

@@ -21,7 +21,7 @@ from pytest_ale.story import Story, joined
 from pytest_ale.told import Json, count, moment, objects, parsed, seconds, sub, took, word
 from pytest_ale.trajectory import ContentPart, Metrics
 
-__all__ = ["GeminiCliLog", "edited"]
+__all__ = ["GeminiCliLog", "edited", "shown"]
 
 BLOCKED = "The model response was blocked due to "  # safety settings, recitation, other policy
 EXIT = re.compile(r"^Exit Code: (\d+)$", re.MULTILINE)
@@ -224,7 +224,7 @@ class _Chat:
     def _result(self, told: Json, when: str | None) -> None:
         assert self.story is not None  # it has the call
         id = word(told, "id")
-        content = list(self._content(self.story, told.get("result")))
+        content = list(shown(self.story, told.get("result")))
         text = "\n".join(part.text or "" for part in content)
         extra: dict[str, object] = {"seconds": took(self.log.began(id), when)}
         extra["exit_code"] = int(found[1]) if (found := EXIT.search(text)) else None
@@ -233,28 +233,30 @@ class _Chat:
         known = {name: value for name, value in extra.items() if value is not None}
         self.story.result(id, joined(content), when=when, extra=known)
 
-    def _content(self, story: Story, result: object) -> Iterator[ContentPart]:
-        for part in objects(result):
-            response = sub(part, "functionResponse")
-            said = sub(response, "response")
-            for name in ("output", "error"):
-                if name in said and (text := _plain(said[name])):
-                    yield ContentPart(type="text", text=text)
-            if said and not said.keys() & {"output", "error"}:
-                yield ContentPart(type="text", text=_plain(said))
-            yield from self._content(story, response.get("parts"))
-            if text := word(part, "text"):
-                yield ContentPart(type="text", text=text)
-            shown = sub(part, "inlineData")
-            if data := word(shown, "data"):
-                kind = word(shown, "mimeType") or "image/png"
-                yield story.picture(data, kind)
-
     def unfinished(self) -> None:
         """Tell of the calls that had begun when it ended."""
         if self._is_main and self.story:
             for id, each in self.log.begun(math.inf):
                 self.story.call(id, each.name, each.arguments)
+
+
+def shown(story: Story, result: object) -> Iterator[ContentPart]:
+    """What a result, in parts as Gemini has them, showed the model."""
+    for part in objects(result):
+        response = sub(part, "functionResponse")
+        said = sub(response, "response")
+        for name in ("output", "error"):
+            if name in said and (text := _plain(said[name])):
+                yield ContentPart(type="text", text=text)
+        if said and not said.keys() & {"output", "error"}:
+            yield ContentPart(type="text", text=_plain(said))
+        yield from shown(story, response.get("parts"))
+        if text := word(part, "text"):
+            yield ContentPart(type="text", text=text)
+        picture = sub(part, "inlineData")
+        if data := word(picture, "data"):
+            kind = word(picture, "mimeType") or "image/png"
+            yield story.picture(data, kind)
 
 
 def edited(text: str, asked: Json) -> str | None:

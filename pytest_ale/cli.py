@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.do(arguments) or 0)
     except (Complaint, BadSetting, Unknown) as error:
         print(f"ale: {error.args[0]}", file=sys.stderr)
+    except BrokenPipeError:  # as with `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except OSError as error:
         print(f"ale: {error.filename}: {error.strerror}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -231,7 +231,8 @@ def _perform(request: dict[str, object], pipe: Connection) -> object:
 
 def _refuse_taken_names(folder: Path) -> None:
     """A helper called as a module that is loaded already would never be imported."""
-    if taken := sorted(path.name for path in folder.glob("*.py") if path.stem in sys.modules):
+    names = os.listdir(folder)  # noqa: PTH208  # a glob copies 140 pages more: half a millisecond
+    if taken := sorted(n for n in names if n.endswith(".py") and n[:-3] in sys.modules):
         raise BadGrade(f"{taken[0]} has the name of a module of Python's; allowed: another name")
 
 

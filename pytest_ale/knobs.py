@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["one_of", "tools"]
+__all__ = ["number", "one_of", "tools"]
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -17,6 +17,15 @@ def one_of(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
             raise ValueError(f"allowed: {named}")
+        return text
+
+    return parse
+
+
+def number(least: int, most: int) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not (text.isdecimal() and least <= int(text) <= most):
+            raise ValueError(f"must be a number from {least} to {most}")
         return text
 
     return parse

@@ -70,6 +70,7 @@ class Package:
     version: str
     program: str
     node: bool = False
+    also: tuple[str, ...] = ()  # what it would download as it works: other packages, NAME@VERSION
 
     by: ClassVar[str] = "npm"
 
@@ -102,8 +103,9 @@ class Package:
         return (cache() / str(self._kit(version, _machine("")))).is_dir()
 
     def _kit(self, version: str, machine: str) -> Kit:
-        whole = f"{version}-node{NODE}" if self.node else version
-        return Kit(self.kit, whole, f"linux-{machine}")
+        more = [re.sub(r"[^\w.]", "", each.rpartition("/")[2]) for each in self.also]
+        whole = [version, *([f"node{NODE}"] if self.node else []), *more]
+        return Kit(self.kit, "-".join(whole), f"linux-{machine}")
 
     def command(self, kit: str, machine: str = "") -> list[str]:
         """Start of a command that runs it, where its kit is seen at the path `kit`."""
@@ -112,7 +114,15 @@ class Package:
 
     def path(self, machine: str) -> str:
         """Of the program, in its kit."""
-        return self.program.format(cpu=CPUS[machine], machine=machine)
+        return _named(self.program, machine)
+
+    def inside(self, kit: str, path: str, machine: str = "") -> str:
+        """Of a file in the kit that is seen at the path `kit`; named as `program` is."""
+        return f"{kit}/{_named(path, _machine(machine))}"
+
+
+def _named(path: str, machine: str) -> str:
+    return path.format(cpu=CPUS[machine], machine=machine)
 
 
 def _machine(given: str) -> str:
@@ -146,8 +156,11 @@ def _once(kit: Kit, fill: Callable[[Path], None]) -> Path:
 
 def _fill(to: Path, package: Package, version: str, machine: str) -> None:
     package.resolve(version)
-    _install(to, package.name, version, machine)
-    _look_for(to / package.path(machine), f"{package.name} {version}", machine)
+    _install(to, package.name, version, machine, also=package.also)
+    program = to / package.path(machine)
+    _look_for(program, f"{package.name} {version}", machine)
+    # What is in an archive need not be executable: npm sees to it when it makes its links.
+    program.chmod(program.stat().st_mode | 0o111)
     if package.node:
         # Links: ten kits with a Node take the room of one.
         shutil.copytree(_node_kit(machine) / "node", to / "node", copy_function=os.link)
@@ -173,9 +186,16 @@ def _fill_node(to: Path, machine: str) -> None:
 
 
 def _install(
-    to: Path, name: str, version: str, machine: str, *, kind: str = "dependencies"
+    to: Path,
+    name: str,
+    version: str,
+    machine: str,
+    *,
+    kind: str = "dependencies",
+    also: tuple[str, ...] = (),
 ) -> None:
-    wanted = {"name": "kit", "private": True, kind: {name: version}}
+    more = {other: pinned for other, _, pinned in (each.rpartition("@") for each in also)}
+    wanted = {"name": "kit", "private": True, kind: {name: version, **more}}
     (to / "package.json").write_text(json.dumps(wanted))
     platform = ("--os=linux", f"--cpu={CPUS[machine]}", "--libc=glibc")
     _npm(f"{name} {version}", to, "install", *INSTALL, *platform, seconds=INSTALL_SECONDS)

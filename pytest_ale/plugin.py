@@ -84,7 +84,14 @@ __all__ = [
 
 # Options and registration.
 
-HARNESSES = ("oracle", "nop", "script", "replay", "human", "codex", "claude_code", "gemini_cli")
+HARNESSES = (
+    *("oracle", "nop", "script", "replay", "human"),
+    *("codex", "claude_code", "gemini_cli", "opencode", "qwen_code", "openclaw"),
+    *("acp", "command", "claw"),
+    *("aider", "mini_swe_agent", "openhands", "terminus_2"),
+    *("goose", "kimi_code", "grok", "droid"),
+    *("cursor", "forge", "hermes"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

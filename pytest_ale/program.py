@@ -57,6 +57,7 @@ class Brief:
     knobs: Mapping[str, str]
     home: str
     task: str  # the folder it starts in
+    kit: str = ""  # where its own kit is seen
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,9 @@ class Program(Harness):
 
     package: ClassVar[Packed]  # where it comes from, and the version that was tried
     packed = True
+    takes_mcp: ClassVar[bool] = (
+        True  # False: it works in the shell alone, also where there is a screen
+    )
     followed: ClassVar[tuple[str, ...]] = ()  # globs below the home: files that grow as it works
     own: ClassVar[Mapping[str, Knob]] = {}  # knobs of its own
     common: ClassVar[Mapping[str, Knob]] = {
@@ -120,6 +124,18 @@ class Program(Harness):
     @abstractmethod
     def reader(self, story: Story) -> Reader: ...
 
+    # Of one whose program, or whose log, is a matter of its knobs.
+
+    def start(self, brief: Brief) -> list[str]:
+        """The whole command line."""
+        return [*self.package.command(brief.kit), *self.arguments(brief)]
+
+    def reader_of(self, brief: Brief, story: Story) -> Reader:
+        return self.reader(story)
+
+    def follows(self, brief: Brief) -> tuple[str, ...]:
+        return self.followed
+
     def tool(self, server: str, name: str) -> str:
         """What the model is told that a tool of an MCP server is called."""
         return f"mcp__{server}__{name}"
@@ -135,7 +151,8 @@ class Program(Harness):
 
     @property
     def pinned(self) -> str:
-        return self.package.version
+        version = self.package.version
+        return version if version[:1].isdigit() else ""
 
     def parts(self, agent: Agent) -> list[str]:
         here = "is" if self.package.is_here(self.version(agent)) else "is not yet"
@@ -146,10 +163,11 @@ class Program(Harness):
 
     def kits(self, agent: Agent, *, desktop: bool) -> tuple[Path, ...]:
         own = self.package.kit_of(self.version(agent))
-        return (own, bridge_kit()) if desktop else (own,)
+        return (own, bridge_kit()) if desktop and self.takes_mcp else (own,)
 
     def brief(self, work: Work) -> Brief:
-        servers = {BRIDGE: self._bridge(work)} if work.has_desktop else {}
+        screen = work.has_desktop and self.takes_mcp
+        servers = {BRIDGE: self._bridge(work)} if screen else {}
         return Brief(
             prompt=work.prompt,
             model=work.agent.model or "",
@@ -159,12 +177,13 @@ class Program(Harness):
             knobs=work.agent.knobs,
             home=work.sandbox.home,
             task=task_folder(work.sandbox),
+            kit=work.kits[0] if work.kits else "",
         )
 
     def _bridge(self, work: Work) -> Server:
         """With -I nothing that the agent leaves in its folders is imported."""
         options = ("--coordinates", work.agent.knobs["coordinates"])
-        return Server("/usr/bin/python3", ("-I", f"{work.kits[1]}/run.py", BRIDGE, *options))
+        return Server("/usr/bin/python3", ("-I", f"{work.kits[-1]}/run.py", BRIDGE, *options))
 
     def deploy(self, work: Work) -> None:
         brief = self.brief(work)
@@ -179,7 +198,7 @@ class Program(Harness):
     def _probe(self, work: Work, server: Server) -> tuple[str, ...]:
         """Ask the bridge for its tools, from where the agent will (peers.md 16: 209 samples), and
         have it reach the screen."""
-        run = ["/usr/bin/python3", "-I", f"{work.kits[1]}/run.py", "probe", "get_screen_size"]
+        run = ["/usr/bin/python3", "-I", f"{work.kits[-1]}/run.py", "probe", "get_screen_size"]
         said = work.machine.exec([*run, server.command, *server.args], timeout=PROBE_SECONDS)
         if said.returncode:
             raise HarnessFault(f"the bridge does not answer: {said.stderr.strip()[-1000:]}")
@@ -187,13 +206,13 @@ class Program(Harness):
 
     def run(self, work: Work) -> Ending:
         brief = self.brief(work)
-        reader = self.reader(work.story)
+        reader = self.reader_of(brief, work.story)
         log = Log(work.log_dir, reader, work.scrub)
-        tails = Tails(work.machine, self.followed, log)
+        tails = Tails(work.machine, self.follows(brief), log)
         status: int | None = None
         try:
             status = work.machine.stream(
-                [*self.package.command(work.kits[0]), *self.arguments(brief)],
+                self.start(brief),
                 log.take,
                 timeout=work.left,
                 env={**work.env, **work.keys, **self.environment(brief)},

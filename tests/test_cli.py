@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from pytest_ale.cli import main
+from pytest_ale.plugin import HARNESSES
 from pytest_ale.registry import PROVIDERS
 from pytest_ale.taxonomy import CLUSTERS
 
@@ -157,8 +158,7 @@ def test_agents_are_listed_with_their_knobs(place: Path, capsys: Capture) -> Non
     assert ale("agents") == 0
     lines = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in lines if not line.startswith(" ")]
-    own = ["human", "nop", "oracle", "replay", "script", "sim"]
-    assert names == ["claude_code", "codex", "gemini_cli", *own]
+    assert names == sorted([*HARNESSES, "sim"])
     assert f"{'script':12} runs a script in the sandbox: --ale-knob path=FILE" in lines
     assert f"{'':15}--ale-knob path=...  the script to run (required)" in lines
 

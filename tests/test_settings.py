@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_ale.harness import Agent
+from pytest_ale.plugin import HARNESSES
 from pytest_ale.session import AGENTS, SETTINGS
 from pytest_ale.settings import OPTIONS, Option, Settings
 
@@ -292,7 +293,7 @@ def test_toml_of_the_wrong_kind_is_refused(project: Project) -> None:
     assert refusal(project) == f"ini ale_trials: True is not {WHOLE_1}"
 
 
-KNOWN_AGENTS = "known: claude_code, codex, gemini_cli, human, nop, oracle, replay, script, sim"
+KNOWN_AGENTS = f"known: {', '.join(sorted([*HARNESSES, 'sim']))}"
 FORM = "is not of the form"
 WRONG = {
     "--ale-agent=stranger": f"unknown agent 'stranger'; {KNOWN_AGENTS}",

@@ -42,6 +42,8 @@ PATHS: tuple[tuple[str, str, Api, Kind], ...] = (
 )
 ROUTES = [(method, re.compile(path), api, kind) for method, path, api, kind in PATHS]
 VERSION = re.compile(r"/v\d[a-z0-9]*$")
+# What tools are in: Gemini takes its names in either spelling, and litellm has the second.
+DECLARATIONS = ("functionDeclarations", "function_declarations", "function")
 NAME = 200  # characters of a tool's name that are kept
 DEPTH = 3  # of namespaces in namespaces
 
@@ -174,7 +176,8 @@ def tools(body: Mapping[str, object]) -> Iterator[str]:
 
 def _named(offered: object, space: str, depth: int) -> Iterator[str]:
     for tool in _dicts(offered):
-        if found := list(_dicts(tool.get("functionDeclarations") or tool.get("function"))):
+        inside = (tool.get(name) for name in DECLARATIONS)
+        if found := list(_dicts(next(filter(None, inside), None))):
             yield from (name for each in found if (name := _name(each, space)))
         elif (inner := tool.get("tools")) and depth < DEPTH:
             yield from _named(inner, _name(tool, space) + "__", depth + 1)

@@ -31,18 +31,24 @@ def read(body: Json) -> Asked:
     return Asked(
         model="",
         stream=False,
-        system=_text(body.get("systemInstruction")),
+        system=_text(_either(body, "systemInstruction", "system_instruction")),
         history=tuple(part for item in many(body["contents"]) for part in _parts(item)),
         tools=tuple(
             Tool(word(told.get("name")), schema=_schema(told))
             for tool in many(body.get("tools"))
-            for told in many(tool.get("functionDeclarations"))
+            for told in many(_either(tool, "functionDeclarations", "function_declarations"))
         ),
     )
 
 
+def _either(told: Json, name: str, other: str) -> object:
+    """As protobuf has it, the API takes names in either spelling; litellm and one SDK mix them."""
+    return told.get(name) or told.get(other)
+
+
 def _schema(told: Json) -> Json:
-    return sub(told.get("parametersJsonSchema")) or sub(told.get("parameters"))
+    names = ("parametersJsonSchema", "parameters_json_schema", "parameters")
+    return next(filter(None, (sub(told.get(name)) for name in names)), {})
 
 
 def _text(content: object) -> str:
@@ -51,17 +57,22 @@ def _text(content: object) -> str:
 
 def _parts(content: Json) -> Iterator[Part]:
     for part in many(content.get("parts")):
-        call, result = sub(part.get("functionCall")), sub(part.get("functionResponse"))
+        call = sub(_either(part, "functionCall", "function_call"))
+        result = sub(_either(part, "functionResponse", "function_response"))
         if call:
             yield Part("call", word(call.get("name")), word(call.get("id")))
         elif result:
-            pictures = sum("inlineData" in inner for inner in many(result.get("parts")))
+            pictures = sum(map(_is_picture, many(result.get("parts"))))
             said = str(result.get("response"))
             yield Part("result", said, word(result.get("id")), pictures)
         elif not part.get("thought"):
-            text, pictures = word(part.get("text")), int("inlineData" in part)
+            text, pictures = word(part.get("text")), int(_is_picture(part))
             model = content.get("role") == "model"
             yield Part("model" if model else "user", text, pictures=pictures)
+
+
+def _is_picture(part: Json) -> bool:
+    return "inlineData" in part or "inline_data" in part
 
 
 def whole(answer: Answer) -> Json:
