@@ -61,6 +61,16 @@ class Attempt:
         self.phases.tell(self._performing())
         return self.record
 
+    def whole(self, prepared: Callable[[], None]) -> Record:
+        """Both in one story; `prepared` is called between them, from another thread."""
+        self.phases.tell(self._whole(prepared))
+        return self.record
+
+    def _whole(self, prepared: Callable[[], None]) -> Story[None]:
+        yield from self._preparing()
+        prepared()
+        yield from self._performing()
+
     def _preparing(self) -> Story[None]:
         limit, queued = self.plan.limits.phase, self.steps.queued
         with self._giving_up():

@@ -30,7 +30,7 @@ PAUSE, GROWTH, LONGEST = 0.5, 4.0, 60.0
 
 
 class Runner:
-    """Joins one item to its attempts: `prepare`, `perform`, `release`."""
+    """Joins one item to its attempts: `prepare` and `perform`, or `whole`; then `release`."""
 
     def __init__(
         self,
@@ -67,6 +67,18 @@ class Runner:
             except Fault as fault:
                 self._again(fault)
             self.prepare()
+
+    def whole(self, prepared: Callable[[], None]) -> Record:
+        """All of it at once; `prepared` is called when it is the agent's turn, each time."""
+        while True:
+            self.attempt = self._make(self._avoid)
+            try:
+                record = self.attempt.whole(prepared)
+            except Fault as fault:
+                self._again(fault)
+                continue
+            self.recorded(record, self.attempt.run_dir)
+            return record
 
     def release(self) -> None:
         """Release the attempt's sandbox; the ledger keeps a fault there, the summary tells it."""
@@ -108,21 +120,22 @@ class Job:
         self.told = False
         self._last: tuple[Record, RunDir] | None = None
         self._raised: dict[str, BaseException] = {}
+        self._prepared: float | None = None  # when the agent's turn first came
         runner.recorded = self._note
 
     def work(self) -> None:
         """Do it; what is raised is kept for the phase of the item in which it will be told."""
-        steps: tuple[tuple[str, Callable[[], object]], ...]
-        steps = (("setup", self.runner.prepare), ("call", self.runner.perform))
-        for phase, step in steps:
-            began = time.monotonic()
-            try:
-                step()
-            except BaseException as raised:
-                self._raised[phase] = raised
-                return
-            finally:
-                self.seconds[phase] = time.monotonic() - began
+        began = time.monotonic()
+        try:
+            self.runner.whole(self._is_prepared)
+        except BaseException as raised:
+            self._raised["call" if self._prepared else "setup"] = raised
+        over = time.monotonic()
+        prepared = self._prepared or over
+        self.seconds = {"setup": prepared - began, "call": over - prepared}
+
+    def _is_prepared(self) -> None:
+        self._prepared = self._prepared or time.monotonic()
 
     @property
     def cancelled(self) -> bool:
