@@ -34,6 +34,15 @@ ALONE = (
 class Aider(LitellmProgram):
     name = "aider"
     about = "aider, pair programming in the terminal"
+    # It shows its model four replies as examples; the script counts them.
+    rehearsal = """\
+- say: shown
+- say: shown
+- say: shown
+- say: shown
+- say: "```bash\\ncp inputs/word.txt output/word.txt\\n```\\n"
+- say: Done.
+"""
     package = Package(
         kit="aider",
         name="aider-chat",

@@ -56,6 +56,7 @@ def thinking(text: str) -> str:
 class ClaudeCode(Program):
     name = "claude_code"
     about = "Anthropic's Claude Code"
+    subagents = True
     api = "anthropic"
     package = Package(
         kit="claude_code",

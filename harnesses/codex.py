@@ -68,6 +68,7 @@ def _settings(text: str) -> str:
 class Codex(Program):
     name = "codex"
     about = "OpenAI's Codex CLI"
+    subagents = True
     api = "openai"
     package = Package(
         kit="codex",

@@ -27,6 +27,13 @@ OFF = ("WebSearch", "FetchUrl", "GenerateImage", "AskUser")
 class Droid(Simple):
     name = "droid"
     about = "Factory's Droid"
+    rehearsal = """\
+- turn:
+  - call: {tool: shell, arguments: {command: cp inputs/word.txt output/word.txt}}
+  - call: {tool: ToolSearch, arguments: {query: "select:desktop___screenshot"}}
+- call: desktop___screenshot
+- say: Done.
+"""
     api = "openai"
     package = Package(
         kit="droid",

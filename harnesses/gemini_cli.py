@@ -56,6 +56,7 @@ def thinking(text: str) -> str:
 class GeminiCli(Program):
     name = "gemini_cli"
     about = "Google Gemini CLI"
+    subagents = True
     api = "gemini"
     package = Package(
         kit="gemini_cli",

@@ -45,6 +45,11 @@ ASKING = ("ask_user_question", "enter_plan_mode", "exit_plan_mode")
 class Grok(Simple):
     name = "grok"
     about = "xAI's Grok Build"
+    rehearsal = """\
+- call: {tool: shell, arguments: {command: cp inputs/word.txt output/word.txt}}
+- call: {tool: use_tool, arguments: {tool_name: desktop__screenshot, tool_input: {}}}
+- say: Done.
+"""
     api = "openai"
     package = Package(
         kit="grok",

@@ -27,6 +27,7 @@ EFFORTS = ("low", "medium", "high")
 class KimiCode(Simple):
     name = "kimi_code"
     about = "Moonshot AI's Kimi Code CLI"
+    subagents = True
     api = "openai"
     package = Package(
         kit="kimi_code",

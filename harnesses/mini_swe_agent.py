@@ -25,6 +25,10 @@ CONFIG = ".mini/ale.yaml"
 class MiniSweAgent(LitellmProgram):
     name = "mini_swe_agent"
     about = "mini-swe-agent"
+    rehearsal = """\
+- call: {tool: bash, arguments: {command: cp inputs/word.txt output/word.txt}}
+- call: {tool: bash, arguments: {command: echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT}}
+"""
     package = Package(
         kit="mini_swe_agent",
         name="mini-swe-agent",

@@ -103,6 +103,12 @@ def tokens(text: str) -> str:
 class Openclaw(Program):
     name = "openclaw"
     about = "OpenClaw, with a model of any maker's"
+    subagents = True
+    rehearsal = """\
+- call: {tool: exec, arguments: {command: cp inputs/word.txt output/word.txt}}
+- call: desktop.screenshot
+- say: Done.
+"""
     package = Package(
         kit="openclaw",
         name="openclaw",

@@ -117,6 +117,7 @@ def tokens(text: str) -> str:
 class Opencode(Program):
     name = "opencode"
     about = "opencode, with a model of any maker's"
+    subagents = True
     package = Package(
         kit="opencode",
         name="opencode-ai",

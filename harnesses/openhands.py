@@ -29,6 +29,11 @@ PROMPT = ".openhands/prompt.md"
 class Openhands(LitellmProgram):
     name = "openhands"
     about = "OpenHands CLI"
+    rehearsal = """\
+- call: {tool: terminal, arguments: {command: cp inputs/word.txt output, security_risk: LOW}}
+- call: {tool: screenshot, arguments: {security_risk: LOW}}
+- say: Done.
+"""
     takes_mcp = True
     common = {**Program.common, **ASKED}
     package = Package(

@@ -41,6 +41,7 @@ AUTH: Mapping[Dialect, tuple[str, str, str, str]] = {
 class QwenCode(Program):
     name = "qwen_code"
     about = "Qwen Code, with a model of any maker's"
+    subagents = True
     package = Package(
         kit="qwen_code",
         name="@qwen-code/qwen-code",

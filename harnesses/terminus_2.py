@@ -31,6 +31,12 @@ RETURNS = ("\n", "\r")
 class Terminus2(LitellmProgram):
     name = "terminus_2"
     about = "Terminus 2, of Harbor and Terminal-Bench"
+    rehearsal = """\
+- say: '{"analysis": "I copy it.", "plan": "", "commands":
+    [{"keystrokes": "cp inputs/word.txt output\\n", "duration": 1.0}], "task_complete": false}'
+- say: '{"analysis": "", "plan": "", "commands": [], "task_complete": true}'
+- say: '{"analysis": "", "plan": "", "commands": [], "task_complete": true}'
+"""
     package = Package(
         kit="terminus_2",
         name="harbor",

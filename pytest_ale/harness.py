@@ -160,6 +160,10 @@ class Harness:
     hosts: ClassVar[tuple[str, ...]] = ()
     packed: ClassVar[bool] = False  # has kits, which its sandbox must be able to show
     outside: ClassVar[bool] = False  # works on this machine, and reaches into the sandbox
+    subagents: ClassVar[bool] = False  # does it have such, and tell what they do?
+    # What a scripted model says, as YAML, to have it copy a word and look at the screen, where
+    # that is not a call of "shell" and of "desktop.screenshot" (`ale agents --check`).
+    rehearsal: ClassVar[str] = ""
     seen: ClassVar[bool] = True  # False: written from documentation and not run here
 
     @property

@@ -18,6 +18,12 @@ INDENT = " " * 15
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     agents = verbs.add_parser("agents", help="List the agents, what they need, and their knobs")
+    agents.add_argument(
+        "--check",
+        nargs="*",
+        metavar="AGENT",
+        help="Have each do a small task in docker, against a scripted model; default: all here",
+    )
     agents.set_defaults(do=_agents)
 
 
@@ -32,7 +38,16 @@ def preflight() -> list[str]:
     ]
 
 
-def _agents(_: argparse.Namespace) -> None:
+def _agents(arguments: argparse.Namespace) -> int:
+    if arguments.check is not None:
+        from pytest_ale.verbs.check import check
+
+        return check(arguments.check)
+    _list()
+    return 0
+
+
+def _list() -> None:
     from pytest_ale.registry import HARNESSES, harness_named, load_plugins
 
     load_plugins()

@@ -1,0 +1,43 @@
+"""`ale agents --check`: real programs, in docker, against a scripted model."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ale.cli import main
+
+
+@pytest.mark.once
+def test_one_that_is_here_is_seen_to_work(
+    docker_engine: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agents", "--check", "gemini_cli", "mini_swe_agent"]) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split()[:6] == ["agent", "version", "kit", "start", "MCP", "URL"]
+    assert first.split()[0] == "gemini_cli" and first.endswith("told        ok")
+    assert first.split()[6:9] == ["yes", "yes", "300+30"]
+    assert second.split()[6:9] == ["-", "yes", "200+20"]  # no desktop: it takes no MCP
+
+
+@pytest.mark.once
+def test_one_that_does_not_do_it_is_told_with_why(
+    docker_engine: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_ale.harnesses.gemini_cli.GeminiCli.rehearsal", "- say: Done.\n")
+    assert main(["agents", "--check", "gemini_cli"]) == 1
+    assert "No such file or directory" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("gpt", "agent gpt is not known; known: acp, aider, "),
+        ("nop", "agent nop asks no model: there is nothing to check"),
+        ("command", "agent command needs --ale-knob argv=..."),
+    ],
+)
+def test_what_cannot_be_checked_is_said(
+    capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    assert main(["agents", "--check", name]) == 2
+    assert said in capsys.readouterr().err
