@@ -119,9 +119,7 @@ class Phases:
                 if turn.is_over:
                     return None
                 if (at := turn.phase) and self._leave(turn, at):
-                    error = self._why(at)
-                    self._over(at, turn.began, error)
-                    return error
+                    return self._noted(at, turn.began, self._why(at))
             except KeyboardInterrupt as interrupt:
                 self._interrupt = interrupt
 
@@ -136,6 +134,13 @@ class Phases:
         late = PhaseTimeout(f"{at.name} did not end within {at.limit:g} s")
         late.phase = at.name
         return late
+
+    def _noted(self, at: Phase, began: float, error: BaseException) -> BaseException:
+        try:
+            self._over(at, began, error)
+        except BaseException as worse:
+            return worse
+        return error
 
     def _is_unwanted(self) -> bool:
         return self._cancelled or self._interrupt is not None

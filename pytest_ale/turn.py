@@ -86,23 +86,38 @@ class Turn(Generic[T]):
             self._changed.notify()
 
     def _through(self, at: Phase) -> Callable[[], Phase] | None:
-        """Do a phase, and say how the story goes on from it; None if this is not ours to do."""
-        if not self._enter(at):
-            return None
-        error: BaseException | None = None
+        """Do a phase, and say how the story goes on from it; None if this is not ours to do.
+
+        The story is told of whatever fails, also in noting it: it may hold a place in a lane.
+        """
         try:
-            following = partial(self._story.send, at.step())
+            if not self._enter(at):
+                return None
+            answer, error = self._done(at)
+            if self._is_mine():
+                self._told(at, self.began, error)
+        except BaseException as raised:
+            error = raised
+        if not self._is_mine():
+            return None
+        return partial(self._story.throw, error) if error else partial(self._story.send, answer)
+
+    def _is_mine(self) -> bool:
+        """Not left yet; then it will not be, until the next phase."""
+        with self._changed:
+            if not self.is_left:
+                self.phase = None
+            return not self.is_left
+
+    def _done(self, at: Phase) -> tuple[object, BaseException | None]:
+        """What its step returned; or what was raised, a Fault that knows the phase."""
+        try:
+            return at.step(), None
         except BaseException as raised:
             error = as_fault(raised)
             if isinstance(error, Fault):
                 error.phase = error.phase or at.name
-            following = partial(self._story.throw, error)
-        with self._changed:
-            if self.is_left:
-                return None
-            self.phase = None
-        self._told(at, self.began, error)
-        return following
+            return None, error
 
     def _enter(self, at: Phase) -> bool:
         goes = self._begun(at)

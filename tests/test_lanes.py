@@ -12,7 +12,7 @@ import pytest
 
 from pytest_ale import starts as starts_module
 from pytest_ale.lanes import Lane, Lanes, Stopwatch, ahead_of
-from pytest_ale.phase import Cancelled, Phases
+from pytest_ale.phase import Cancelled, Phases, Story, phase
 from pytest_ale.sandbox import Busy, PhaseTimeout
 from pytest_ale.shelf import Shelf
 from pytest_ale.starts import FIRST, SAMPLE, Starts
@@ -326,3 +326,29 @@ def test_seconds_that_do_not_count_move_the_limit() -> None:
         story.run("run", 0.01, lambda: time.sleep(5), lambda: 0.1)
     assert time.monotonic() - began < 4
     story.end()
+
+
+def test_a_story_hears_of_what_fails_in_noting_a_phase_and_leaves_its_lane() -> None:
+    """As an error does whose words cannot be written down: its place would stay taken for ever."""
+
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise ValueError("no words")
+
+    def fail() -> None:
+        raise Odd
+
+    def refuse(name: str, seconds: float, fault: str) -> None:
+        raise OSError("nowhere to write")
+
+    for told, step in ((lambda *_: None, fail), (refuse, lambda: None)):
+        lane, story = Lane(1), Phases(told)
+
+        def work(lane: Lane = lane, step: Callable[[], None] = step) -> Story[None]:
+            with lane:
+                yield from phase("run", 5, step)
+
+        with pytest.raises((ValueError, OSError)):
+            story.tell(work())
+        with lane:  # it is free again
+            story.end()
