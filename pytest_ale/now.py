@@ -47,6 +47,8 @@ LIVE, FILE = "live.jsonl", "now.json"
 EVERY = 2.0  # seconds between two looks at what has changed, and
 SHARE = 50  # at most one part of so many of the time, however long writing takes
 LONGEST = 300  # characters of an action
+# Of a session (None), of an agent that begins and of an end others want to know at once.
+AT_ONCE = (None, "run", "")
 TOGETHER = 0.2  # seconds of lines that are written at once
 STALE = 10.0  # seconds after which the scribe itself asks what a model was used for
 
@@ -142,7 +144,7 @@ def _noted(run: Path, line: Mapping[str, object]) -> bool:
     """What cannot be written is not seen by those who look on; the run goes on."""
     lines = _lines(str(run), os.getpid())
     lines.add(scrub()(json.dumps(line).encode()) + b"\n")
-    return lines.write() if "session" in line else lines.write_some()
+    return lines.write() if line.get("phase") in AT_ONCE else lines.write_some()
 
 
 class Lines:

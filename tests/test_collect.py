@@ -310,7 +310,7 @@ def test_an_override_of_the_wrong_kind_is_told_in_a_line(project: Project) -> No
         [
             "fixture ale_agent gives 'nop'; allowed: Agent",
             "fixture ale_prompt gives None; allowed: str",
-            "fixture ale_agent: unknown agent 'stranger'; known: claude_code, codex, *",
+            "fixture ale_agent: unknown agent 'stranger'; known: *claude_code*codex*",
         ]
     )
     assert "Traceback" not in result.stdout.str() and "fixtures.py" not in result.stdout.str()

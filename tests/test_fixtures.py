@@ -164,7 +164,7 @@ def test_what_a_conftest_overrides_wrongly_is_said_in_one_line(project: Project)
     assert result.ret == 6
     result.stdout.fnmatch_lines(
         [
-            "fixture ale_agent: unknown agent 'nobody'; known: claude_code, codex, *",
+            "fixture ale_agent: unknown agent 'nobody'; known: *claude_code*codex*",
             "*no score: *placeholder {place} does not exist; known: {inputs}, {output}*",
         ]
     )
