@@ -1,9 +1,9 @@
 """Phases: how the story of an attempt is told, each phase held to a named deadline and clocked.
 
 Knows no step in particular. A story is a generator that yields its phases and is sent what each
-came to. One thread goes through all of it: a switch of threads per phase took half of the
-processor's time with a thousand attempts at once. When a phase does not end in time, or nobody
-is to wait for it any more, its thread is left behind with it, and another goes on from there.
+came to. One thread goes through all of it: with hundreds of attempts at once, switches of threads
+for each phase took half of the time in which Python ran. When a phase does not end in time, or
+nobody is to wait for it any more, its thread is left behind with it, and another goes on from there.
 """
 
 from __future__ import annotations

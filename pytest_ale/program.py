@@ -88,9 +88,7 @@ class Program(Harness):
 
     package: ClassVar[Packed]  # where it comes from, and the version that was tried
     packed = True
-    takes_mcp: ClassVar[bool] = (
-        True  # False: it works in the shell alone, also where there is a screen
-    )
+    takes_mcp: ClassVar[bool] = True  # False: it has the shell alone, also where there is a screen
     followed: ClassVar[tuple[str, ...]] = ()  # globs below the home: files that grow as it works
     own: ClassVar[Mapping[str, Knob]] = {}  # knobs of its own
     common: ClassVar[Mapping[str, Knob]] = {
