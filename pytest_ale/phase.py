@@ -3,7 +3,7 @@
 Knows no step in particular. A story is a generator that yields its phases and is sent what each
 came to. One thread goes through all of it: with hundreds of attempts at once, switches of threads
 for each phase took half of the time in which Python ran. When a phase does not end in time, or
-nobody is to wait for it any more, its thread is left behind with it, and another goes on from there.
+nobody is to wait for it any more, its thread is left behind with it; another goes on from there.
 """
 
 from __future__ import annotations
