@@ -284,11 +284,13 @@ def test_the_phase_waits_as_much_longer_for_one_that_does_not(project: Project) 
     assert 4 <= record["seconds"] < 6
 
 
+@pytest.mark.once
 def test_codex_waits_and_is_scored(project: Project) -> None:
-    """The real one: it comes again when a 429 has said when, and takes 2 s for itself."""
+    """The real one: it comes again when a 429 has said when. It takes 2 s for itself; on a loaded
+    machine 7 s went by before it asked."""
     project.task("copy")
     copy = Call("shell", {"command": "cp inputs/word.txt output"})
-    script = [Refuse(429, retry_after=4, times=2), copy, Say("Done.")]
-    _, record = run(project, script, "--ale-agent=codex:scripted", "--ale-timeout=7")
+    script = [Refuse(429, retry_after=9, times=2), copy, Say("Done.")]
+    _, record = run(project, script, "--ale-agent=codex:scripted", "--ale-timeout=17")
     assert (record["outcome"], record["score"]) == ("scored", 1.0), record["message"]
-    assert record["waited"] >= 7.5 and record["seconds"] > 7.5 and record["working"] < 7
+    assert record["waited"] >= 17.5 and record["seconds"] > 17.5 and record["working"] < 17
