@@ -340,12 +340,13 @@ class Flight:
                 self._waiting.popleft()
 
     def _fly(self, item: pytest.Item, job: Job) -> None:
-        try:
-            job.work()
-        finally:
-            job.over = True
+        def over() -> None:
             item.stash[JOB] = job
             self._over.put(item)
+
+        try:
+            job.work(over)
+        finally:
             try:
                 job.runner.release()
             finally:

@@ -287,8 +287,8 @@ def _left_to_others(runs: Path, *, kept: bool) -> list[str]:
     """What is still open of other hosts, a line each: they may be at work on it."""
     from pytest_ale.leases import ledgers
 
-    entries = (entry for ledger in ledgers(runs) for entry in ledger.entries().values())
-    open_ones = (entry for entry in entries if entry.open and (kept or entry.state != "kept"))
+    entries = (entry for ledger in ledgers(runs) for entry in ledger.open())
+    open_ones = (entry for entry in entries if kept or entry.state != "kept")
     hosts = Counter(entry.owner.host for entry in open_ones if not entry.owner.here)
     return [
         f"host {host} has {count} more, in use or left: run `ale reap` there, with the same --dir"

@@ -108,8 +108,8 @@ def _locked(file: IO[bytes], how: int) -> bool:
 
 def _who(run: Path) -> str:
     """Those of this machine that hold its locks, or have a sandbox of it."""
-    entries = Ledger(run / "ledger.jsonl").entries().values()
-    pids = {entry.owner.pid for entry in entries if entry.open and not entry.owner.dead}
+    entries = Ledger(run / "ledger.jsonl").open()
+    pids = {entry.owner.pid for entry in entries if not entry.owner.dead}
     pids = (pids | _holders(run)) - {os.getpid()}
     return f"processes {', '.join(map(str, sorted(pids)))}" if pids else "its processes"
 

@@ -6,7 +6,6 @@ Knows neither sandboxes nor the grader.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -30,7 +29,7 @@ from pytest_ale.secrets import scrub
 from pytest_ale.spending import metrics, spending
 from pytest_ale.text import clean
 from pytest_ale.trajectory import FinalMetrics, dump
-from pytest_ale.trees import ALL, files, seal
+from pytest_ale.trees import ALL, files, make_folders, seal
 
 if TYPE_CHECKING:
     from pytest_ale.program import Closing
@@ -39,7 +38,7 @@ __all__ = ["Journal", "sums"]
 
 # Phases after which events are written: before what may take long, and where a story may end. One
 # by one they took a twentieth of the processor's time of an attempt.
-WRITTEN = frozenset({"stage", "run", "record", "release"})
+WRITTEN = frozenset({"stage", "run", "release"})
 
 SAVE_SECONDS = 10.0  # that a record may take to be written when its attempt is given up
 
@@ -81,7 +80,7 @@ class Journal:
 
     def open(self) -> None:
         try:
-            os.makedirs(self.logs)  # noqa: PTH103  # half the system calls
+            make_folders(self._run_dir.path, f"{self.record.path}/{self.logs.name}")
         except OSError as error:
             raise RecordFault(f"{self.logs} cannot be made: {error.strerror}") from error
 

@@ -5,6 +5,7 @@ Imports no SDK; a provider is whatever it is handed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -119,11 +120,14 @@ class Ledger:
         except OSError:
             return False
 
-    def close(self) -> None:
-        """Remember that nothing in it is open; a line written later opens it again."""
-        if self.path.exists() and not any(entry.open for entry in self.entries().values()):
-            with suppress(OSError):
-                self._mark.write_text(str(self.path.stat().st_size))
+    def left(self) -> list[Entry]:
+        """What is open; that nothing is is remembered until another line is written."""
+        with suppress(OSError):
+            size = self.path.stat().st_size
+            if found := list(self.open()):
+                return found
+            self._mark.write_text(str(size))
+        return []
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -138,30 +142,52 @@ class Ledger:
 
     def entries(self) -> dict[str, Entry]:
         """The last state of each lease; a line cut short by a crash is passed over."""
-        found: dict[str, Entry] = {}
-        for line in read_lines(self.path):
-            try:
-                entry = Entry(**line | {"owner": Owner(**line["owner"])})  # type: ignore[arg-type]
-            except (KeyError, TypeError):
-                continue
-            found[entry.lease] = entry
-        return found
+        found = ((str(line.get("lease")), _entry(line)) for line in self._last().values())
+        return {lease: entry for lease, entry in found if entry}
+
+    def open(self) -> Iterator[Entry]:
+        """Those that are not released: at a night's end few, and so the others are not looked at
+        more closely."""
+        for line in self._last().values():
+            if line.get("state") != RELEASED and (entry := _entry(line)):
+                yield entry
+
+    def _last(self) -> dict[object, dict[str, object]]:
+        return {lease: line for line in read_lines(self.path) if (lease := line.get("lease"))}
+
+
+def _entry(line: dict[str, object]) -> Entry | None:
+    try:
+        return Entry(**line | {"owner": Owner(**line["owner"])})  # type: ignore[arg-type]
+    except (KeyError, TypeError):
+        return None
 
 
 def append_line(path: Path, *lines: Mapping[str, object], careful: bool = True) -> None:
     """Add JSON lines in a single write, so that many processes may share the file; carefully,
     where a line that cannot be read would be a loss."""
-    data = scrub()(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    with opened(path) as fd:
+        add_lines(fd, *lines, careful=careful)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """A file to which lines are added."""
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        if careful:
-            fcntl.lockf(fd, fcntl.LOCK_EX)
-            if (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":
-                data = b"\n" + data  # the last line was cut short by a full disk or a crash
-        if os.write(fd, data) < len(data):
-            raise OSError(28, "No space left on device", str(path))
+        yield fd
     finally:
         os.close(fd)
+
+
+def add_lines(fd: int, *lines: Mapping[str, object], careful: bool = True) -> None:
+    data = scrub()(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    if careful:
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+        if (size := os.fstat(fd).st_size) and os.pread(fd, 1, size - 1) != b"\n":
+            data = b"\n" + data  # the last line was cut short by a full disk or a crash
+    if os.write(fd, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_lines(path: Path) -> Iterator[dict[str, object]]:
@@ -278,14 +304,15 @@ def reap(
         with ledger.alone():
             wanted = [
                 entry
-                for entry in ledger.entries().values()
+                for entry in ledger.left()
                 if (entry.lease == only if only else entry.state != KEPT or kept)
                 and entry.reapable
                 and (entry.owner.dead or not dead)
                 and in_reach(entry, provider)
             ]
-            said += _reap_all(ledger, wanted, provider)
-            ledger.close()
+            if wanted:
+                said += _reap_all(ledger, wanted, provider)
+                ledger.left()
     return said
 
 

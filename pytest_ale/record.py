@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_ale.grade import CheckResult, Grade
-from pytest_ale.leases import Ledger, append_line, read_lines
+from pytest_ale.leases import Ledger, add_lines, opened, read_lines
 from pytest_ale.sandbox import RecordFault
 from pytest_ale.secrets import scrub
 from pytest_ale.settings import Settings
@@ -206,33 +206,33 @@ class RunDir:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if grade is not None:
-                write_atomically(folder / "grade.json", asdict(grade))
+                write_json(folder / "grade.json", asdict(grade))  # whole once attempt.json is there
             told = record.plain()
-            with self._listing() if listed else nullcontext():
+            with self._listing() if listed else nullcontext() as results:
                 write_atomically(folder / "attempt.json", told)
-                if listed:
-                    append_line(self.path / "results.jsonl", told)
+                if results is not None:
+                    add_lines(results, told)
         except OSError as error:
             raise RecordFault(
                 f"the record {folder / 'attempt.json'} cannot be written: {error.strerror}"
             ) from error
 
     @contextmanager
-    def _listing(self) -> Iterator[None]:
+    def _listing(self) -> Iterator[int]:
         """An attempt.json and its line are written together, or `mend` would write another."""
-        with (self.path / "results.jsonl").open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        with opened(self.path / "results.jsonl") as fd:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield fd
 
     def mend(self) -> list[Record]:
         """Add the lines of attempts whose process died between attempt.json and its line; returns
         all attempts."""
         try:
-            with self._listing():
+            with self._listing() as results:
                 listed = list(self._listed())
                 missing = list(self._others({record.path for record in listed}))
-                for record in missing:
-                    append_line(self.path / "results.jsonl", record.plain())
+                if missing:
+                    add_lines(results, *(record.plain() for record in missing))
                 return listed + missing
         except OSError:
             return list(self.records())
@@ -283,7 +283,16 @@ def read_lines_of(path: Path) -> list[dict[str, object]]:
 
 def write_atomically(path: Path, value: object) -> None:
     """Write JSON under another name and rename: a reader sees all of it or none."""
-    write_text(path, scrub().text(indented(value)) + "\n")
+    write_text(path, _document(value))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write it where nobody looks before something else is there."""
+    _write(path, _document(value).encode())
+
+
+def _document(value: object) -> str:
+    return scrub().text(indented(value)) + "\n"
 
 
 def indented(value: object) -> str:

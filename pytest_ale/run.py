@@ -7,7 +7,7 @@ written down: journal.py; deadlines: phase.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from pytest_ale.leases import Pool
 from pytest_ale.phase import LINGER, Phases, Story, as_fault, phase
 from pytest_ale.plan import Plan
 from pytest_ale.record import Record, RunDir
-from pytest_ale.sandbox import PhaseTimeout, Sandbox
+from pytest_ale.sandbox import Fault, PhaseTimeout, Sandbox
 from pytest_ale.steps import Steps
 
 __all__ = ["Attempt"]
@@ -51,6 +51,7 @@ class Attempt:
         self.journal = Journal(plan, pool, run_dir)
         self.steps = Steps(plan, pool, grader, self.journal, self.lanes, gateway)
         self.phases = Phases(self.journal.event, self.journal.begin)
+        self._releases = False
 
     def prepare(self) -> None:
         """Build the inputs, lease a sandbox and stage it."""
@@ -61,15 +62,19 @@ class Attempt:
         self.phases.tell(self._performing())
         return self.record
 
-    def whole(self, prepared: Callable[[], None]) -> Record:
-        """Both in one story; `prepared` is called between them, from another thread."""
-        self.phases.tell(self._whole(prepared))
-        return self.record
+    def whole(self, prepared: Callable[[], None], over: Callable[[], None]) -> None:
+        """All of it in one story; `prepared` is called between the two, and `over` when there is a
+        record, before everything is given back: both from another thread."""
+        self.phases.tell(self._whole(prepared, over))
 
-    def _whole(self, prepared: Callable[[], None]) -> Story[None]:
+    def _whole(self, prepared: Callable[[], None], over: Callable[[], None]) -> Story[None]:
         yield from self._preparing()
         prepared()
         yield from self._performing()
+        over()
+        self.phases.stand_firm()
+        with suppress(Fault):
+            yield from self._releasing()
 
     def _preparing(self) -> Story[None]:
         limit, queued = self.plan.limits.phase, self.steps.queued
@@ -95,11 +100,16 @@ class Attempt:
         """Give everything back; a fault here is the ledger's, and changes no score."""
         self.phases.stand_firm()
         try:
-            self.phases.run("release", self.plan.limits.phase, self.steps.release)
+            if not self._releases:
+                self.phases.tell(self._releasing())
         finally:
             self.lanes.start.freed()
             self.phases.end()
         self.phases.linger(LINGER)  # without its sandbox, what was left behind soon ends
+
+    def _releasing(self) -> Story[None]:
+        self._releases = True
+        yield from phase("release", self.plan.limits.phase, self.steps.release)
 
     def cancel(self) -> None:
         """End it where it is, without a score, from another thread; it is still to be released."""

@@ -68,17 +68,20 @@ class Runner:
                 self._again(fault)
             self.prepare()
 
-    def whole(self, prepared: Callable[[], None]) -> Record:
-        """All of it at once; `prepared` is called when it is the agent's turn, each time."""
+    def whole(self, prepared: Callable[[], None], over: Callable[[], None]) -> None:
+        """All of it at once; `prepared` is called when it is the agent's turn, each time, and
+        `over` once there is a record."""
         while True:
-            self.attempt = self._make(self._avoid)
+            self.attempt = attempt = self._make(self._avoid)
+
+            def recorded(attempt: Attempt = attempt) -> None:
+                self.recorded(attempt.record, attempt.run_dir)
+                over()
+
             try:
-                record = self.attempt.whole(prepared)
+                return attempt.whole(prepared, recorded)
             except Fault as fault:
                 self._again(fault)
-                continue
-            self.recorded(record, self.attempt.run_dir)
-            return record
 
     def release(self) -> None:
         """Release the attempt's sandbox; the ledger keeps a fault there, the summary tells it."""
@@ -117,22 +120,30 @@ class Job:
         self.seconds = {"setup": 0.0, "call": 0.0}
         self.recorded: Recorded = lambda record, run_dir: None
         self.over = False  # but for the release
+        self._told_over: Callable[[], None] = lambda: None
+        self._began = 0.0
         self.told = False
         self._last: tuple[Record, RunDir] | None = None
         self._raised: dict[str, BaseException] = {}
         self._prepared: float | None = None  # when the agent's turn first came
         runner.recorded = self._note
 
-    def work(self) -> None:
-        """Do it; what is raised is kept for the phase of the item in which it will be told."""
-        began = time.monotonic()
+    def work(self, over: Callable[[], None]) -> None:
+        """Do it; `over` is called as soon as it can be told, before all is given back. What is
+        raised is kept for the phase of the item in which it will be told."""
+        self._began, self._told_over = time.monotonic(), over
         try:
-            self.runner.whole(self._is_prepared)
+            self.runner.whole(self._is_prepared, self._is_over)
         except BaseException as raised:
             self._raised["call" if self._prepared else "setup"] = raised
+            self._is_over()
+
+    def _is_over(self) -> None:
         over = time.monotonic()
         prepared = self._prepared or over
-        self.seconds = {"setup": prepared - began, "call": over - prepared}
+        self.seconds = {"setup": prepared - self._began, "call": over - prepared}
+        self.over = True
+        self._told_over()
 
     def _is_prepared(self) -> None:
         self._prepared = self._prepared or time.monotonic()

@@ -208,7 +208,8 @@ class Steps:
         if output.is_file():
             output.unlink()
             refused = [f"{self.sandbox.output!r} was refused: it is a file."]
-        output.mkdir(exist_ok=True)
+        if not output.is_dir():
+            output.mkdir()
         if keys := self._plan.harness.keys:
             refused += cleanse(output, scrub(*keys))
         if self._plan.instance.task.card.environment.desktop:

@@ -9,11 +9,12 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_ale.channels.tree import remove
 
-__all__ = ["ALL", "clone", "digest", "files", "remove", "seal"]
+__all__ = ["ALL", "clone", "digest", "files", "make_folders", "remove", "seal"]
 
 # Left behind by tools, not part of what a folder says.
 CACHES = frozenset(
@@ -21,6 +22,17 @@ CACHES = frozenset(
 )
 ALL: frozenset[str] = frozenset()
 CHUNK = 1 << 30  # bytes that the kernel copies at once
+
+
+def make_folders(top: Path, below: str) -> None:
+    """A new folder, and those between; of an attempt's six most are new, so none is asked for."""
+    folder = os.fspath(top)
+    *between, last = below.split("/")
+    for name in between:
+        folder = f"{folder}/{name}"
+        with suppress(FileExistsError):
+            os.mkdir(folder)  # noqa: PTH102
+    os.mkdir(f"{folder}/{last}")  # noqa: PTH102
 
 
 def clone(source: Path, target: Path, skip: frozenset[str] = CACHES) -> None:

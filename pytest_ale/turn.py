@@ -65,7 +65,7 @@ class Turn(Generic[T]):
         self.began = time.monotonic()
         self.deadline = math.inf
         self.is_left = self.is_over = False
-        self._wakes = math.inf  # when who watches looks again
+        self._wakes = time.monotonic() + first.limit  # when who watches looks again
         self._answer: list[T] = []
         self._raised: BaseException | None = None
 
@@ -132,7 +132,8 @@ class Turn(Generic[T]):
         """Wait until it is over, or is to be looked at: its phase is late, or unwanted."""
         with self._changed:
             while not (self.is_over or self.is_late or (self.phase and unwanted())):
-                self._wakes = self.deadline if self.phase else math.inf
+                if self.phase or self._wakes <= time.monotonic():
+                    self._wakes = self.deadline if self.phase else math.inf
                 left = None if self._wakes == math.inf else max(self._wakes - time.monotonic(), 0)
                 self._changed.wait(left)
 

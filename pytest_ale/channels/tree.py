@@ -393,17 +393,23 @@ def _own(name: str, folder: int | None) -> None:
 
 
 def _clear(top: int, name: str, names: Iterator[str]) -> None:
-    if _kind(top, name) != stat.S_IFDIR:
-        os.unlink(name, dir_fd=top)
+    if _unlinked(top, name):
         return
     fd = _opened(name, top)
     try:
         for child in os.listdir(fd):
-            if _kind(fd, child) == stat.S_IFDIR:
+            if not _unlinked(fd, child):
                 _own(child, fd)
                 os.rename(child, next(names), src_dir_fd=fd, dst_dir_fd=top)
-            else:
-                os.unlink(child, dir_fd=fd)
     finally:
         os.close(fd)
     os.rmdir(name, dir_fd=top)
+
+
+def _unlinked(folder: int, name: str) -> bool:
+    """False for a folder, which Linux unlinks for nobody."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
+        return False
+    return True

@@ -51,7 +51,8 @@ def kept_and_left(run_dir: RunDir) -> list[str]:
     text = []
     runs = run_dir.path.parent
     where = "" if runs == Path.cwd() / ".ale" else f" --dir={shlex.quote(str(runs))}"
-    for entry in run_dir.ledger.entries().values():
+    ledger = run_dir.ledger
+    for entry in () if ledger.closed else ledger.open():
         if entry.state == "kept":
             text += [
                 f"kept {entry.lease} ({entry.label})",
