@@ -5,7 +5,6 @@ Knows neither sandboxes nor the grader.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +28,7 @@ from pytest_ale.secrets import scrub
 from pytest_ale.spending import metrics, spending
 from pytest_ale.text import clean
 from pytest_ale.trajectory import FinalMetrics, dump
-from pytest_ale.trees import ALL, files, make_folders, seal
+from pytest_ale.trees import ALL, files, make_folders, seal, summed
 
 if TYPE_CHECKING:
     from pytest_ale.program import Closing
@@ -285,9 +284,5 @@ class Live:
 
 def sums(folder: Path) -> dict[str, str]:
     """SHA-256 of each file, by its path below the folder."""
-    return {clean(path.relative_to(folder), 500): _sum(path) for path in files(folder, ALL)}
-
-
-def _sum(path: Path) -> str:
-    with path.open("rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    found = files(folder, ALL)
+    return {clean(path.relative_to(folder), 500): summed(path).hexdigest() for path in found}

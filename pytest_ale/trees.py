@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from pytest_ale.channels.tree import remove
 
-__all__ = ["ALL", "clone", "digest", "files", "make_folders", "remove", "seal"]
+__all__ = ["ALL", "clone", "digest", "files", "make_folders", "remove", "seal", "summed"]
 
 # Left behind by tools, not part of what a folder says.
 CACHES = frozenset(
@@ -22,6 +21,7 @@ CACHES = frozenset(
 )
 ALL: frozenset[str] = frozenset()
 CHUNK = 1 << 30  # bytes that the kernel copies at once
+PIECE = 1 << 16
 
 
 def make_folders(top: Path, below: str) -> None:
@@ -42,7 +42,10 @@ def clone(source: Path, target: Path, skip: frozenset[str] = CACHES) -> None:
 
 def _clone(source: str, target: str, skip: frozenset[str]) -> None:
     """By words and not by Path: a thousand attempts begin with four of these each."""
-    os.makedirs(target, exist_ok=True)  # noqa: PTH103
+    try:
+        os.mkdir(target)  # noqa: PTH102
+    except OSError:
+        os.makedirs(target, exist_ok=True)  # noqa: PTH103
     try:
         entries = list(os.scandir(source))
     except (FileNotFoundError, NotADirectoryError):
@@ -78,13 +81,17 @@ def files(folder: Path, skip: frozenset[str] = CACHES) -> Iterator[Path]:
 
     Caches are left out of folders of ours; nothing is (`skip=ALL`) of what an agent left.
     """
-    found = []
-    for top, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in skip]
-        found += [os.path.join(top, name) for name in names if name not in skip]  # noqa: PTH118
-    for path in sorted(found, key=os.fsencode):
-        if stat.S_ISREG(os.lstat(path).st_mode):  # 4x faster than Path.lstat
-            yield Path(path)
+    found, left = [], [os.fspath(folder)]
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.name in skip:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                elif entry.is_file(follow_symlinks=False):
+                    found.append(entry.path)
+    return map(Path, sorted(found, key=os.fsencode))
 
 
 def digest(folder: Path, skip: frozenset[str] = CACHES) -> str:
@@ -92,10 +99,20 @@ def digest(folder: Path, skip: frozenset[str] = CACHES) -> str:
     total = hashlib.sha256()
     for path in files(folder, skip):
         name = os.fsencode(path.relative_to(folder))
-        with path.open("rb", buffering=0) as file:
-            content = hashlib.file_digest(file, "sha256").digest()
-        total.update(b"%d:%s" % (len(name), name) + content)
+        total.update(b"%d:%s" % (len(name), name) + summed(path).digest())
     return total.hexdigest()
+
+
+def summed(path: Path) -> hashlib._Hash:
+    """Its SHA-256; hashlib.file_digest takes twice as many system calls for a small file."""
+    total = hashlib.sha256()
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while piece := os.read(fd, PIECE):
+            total.update(piece)
+    finally:
+        os.close(fd)
+    return total
 
 
 def seal(folder: Path) -> None:

@@ -21,6 +21,7 @@ from pytest_ale.text import clean, one_line
 __all__ = ["Hand", "Phase", "Story", "Turn", "as_fault"]
 
 T = TypeVar("T")
+FAR = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Turn(Generic[T]):
         self.began = time.monotonic()
         self.deadline = math.inf
         self.is_left = self.is_over = False
-        self._wakes = time.monotonic() + first.limit  # when who watches looks again
+        self._wakes = _look(self.began + first.limit)  # when who watches looks again
         self._answer: list[T] = []
         self._raised: BaseException | None = None
 
@@ -133,7 +134,7 @@ class Turn(Generic[T]):
         with self._changed:
             while not (self.is_over or self.is_late or (self.phase and unwanted())):
                 if self.phase or self._wakes <= time.monotonic():
-                    self._wakes = self.deadline if self.phase else math.inf
+                    self._wakes = _look(self.deadline) if self.phase else math.inf
                 left = None if self._wakes == math.inf else max(self._wakes - time.monotonic(), 0)
                 self._changed.wait(left)
 
@@ -154,6 +155,14 @@ class Turn(Generic[T]):
         if self._raised is not None:
             raise self._raised
         return self._answer[0]
+
+
+def _look(deadline: float) -> float:
+    """When to look whether a phase is late. Before, where that is far: the next has about the same
+    limit, and would have to wake who watches for a deadline that is a little nearer."""
+    now = time.monotonic()
+    left = deadline - now
+    return now + 0.9 * left if left > FAR else deadline
 
 
 def as_fault(error: BaseException) -> BaseException:
