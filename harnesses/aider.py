@@ -13,6 +13,8 @@ from pytest_ale.knobs import one_of
 from pytest_ale.program import Brief
 from pytest_ale.pypi import Package
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal, Said
+from pytest_ale.testing.script import Say
 from pytest_ale.trajectory import ToolCall
 
 from .litellm_program import HERE, LitellmProgram, number
@@ -31,18 +33,22 @@ ALONE = (
 )
 
 
+class Writing(Rehearsal):
+    """What its model writes is looked through; after an edit aider adds an answer of its own."""
+
+    def runs(self, line: str) -> Said:
+        return [Say(f"```bash\n{line}\n```\n")]
+
+    def writes(self, path: str, text: str) -> Said:
+        block = f"<<<<<<< SEARCH\n=======\n{text}>>>>>>> REPLACE\n"
+        return [Say(f"{path}\n```text\n{block}```\n"), Say("added")]
+
+
 class Aider(LitellmProgram):
     name = "aider"
     about = "aider, pair programming in the terminal"
     # It shows its model four replies as examples; the script counts them.
-    rehearsal = """\
-- say: shown
-- say: shown
-- say: shown
-- say: shown
-- say: "```bash\\ncp inputs/word.txt output/word.txt\\n```\\n"
-- say: Done.
-"""
+    rehearsal = Writing(first=(Say("shown"),) * 4)
     package = Package(
         kit="aider",
         name="aider-chat",

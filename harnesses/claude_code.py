@@ -15,6 +15,7 @@ from pytest_ale.knobs import one_of, tools
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 
@@ -56,6 +57,7 @@ def thinking(text: str) -> str:
 class ClaudeCode(Program):
     name = "claude_code"
     about = "Anthropic's Claude Code"
+    rehearsal = Rehearsal(write=("Write", "file_path", "content"))
     subagents = True
     api = "anthropic"
     package = Package(

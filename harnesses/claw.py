@@ -1,8 +1,6 @@
 """claw: our reference agent, which works from this machine by the two bridges alone.
 
-Knows what a user may choose. The loop is claw_agent.py, the tools are claw_work.py's;
-claw_memory.py is what it remembers, claw_words.py what it tells its model, and claw_mind.py asks
-the model. How to make another of it is in docs/claw.md.
+Knows what a user may choose. What is where, and how to make another, is in docs/claw.md.
 """
 
 from __future__ import annotations
@@ -11,15 +9,16 @@ import importlib.util
 from pathlib import Path
 
 from pytest_ale.again import whole
-from pytest_ale.bridge_calls import redo_tool
 from pytest_ale.gateway.apis import Api
+from pytest_ale.gateway.control import ModelLost
 from pytest_ale.harness import Agent, BadAgent, Ending, Harness, Knob, Work
 from pytest_ale.kits import bridge_kit
 from pytest_ale.knobs import number, one_of
-from pytest_ale.machine_calls import redo_call
+from pytest_ale.machine_calls import redo_any
 from pytest_ale.outside import bridges
 from pytest_ale.program import Program
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.sandbox import HarnessFault
 from pytest_ale.trajectory import ToolCall
 
@@ -38,6 +37,7 @@ EFFORTS = ("", "minimal", "low", "medium", "high", "xhigh")
 class Claw(Harness):
     name = "claw"
     about = "our reference agent: works from outside, by the bridges alone"
+    rehearsal = Rehearsal(write=("write_text", "path", "content"))
     outside = packed = True
     knobs = {
         "api": Knob(f"{', '.join(ENDPOINTS[1:])}; by the model's name", "", one_of(*ENDPOINTS)),
@@ -68,45 +68,35 @@ class Claw(Harness):
 
     def deploy(self, work: Work) -> None:
         """The bridges answer, and their tools are those that its model must be offered."""
-        from .claw_work import Mind  # what is imported takes 3 s, which are not the agent's
+        from .claw_work import Mind, of_bridges  # importing takes 3 s, which are not the agent's
 
-        model = work.agent.model or ""
-        Mind(work, model, endpoint(work.agent.knobs["api"], model)).close()
+        Mind(work).close()
         with bridges(work) as hands:
-            work.tools = tuple(
-                PREFIX[each.name] + tool.name for each in hands for tool in each.tools
-            )
+            work.tools = tuple(of_bridges(hands))
             if work.has_desktop and (said := hands[1].call("get_screen_size", {})).failed:
                 raise HarnessFault(f"the bridge does not reach the screen: {said.parts}")
 
     def run(self, work: Work) -> Ending:
-        from .claw_agent import Astray
-        from .claw_mind import Lost, Refused, Unfit
+        from .claw_mind import Lost, Refused, Unread
         from .claw_work import hand_over
 
         try:
-            hand_over(work, lambda model: endpoint(work.agent.knobs["api"], model))
+            hand_over(work)
         except TimeoutError:
             return Ending("timeout", f"claw was still at work after {work.given}")
-        except Refused as refused:
-            return Ending("refused", str(refused))
-        except (Lost, Unfit, Astray) as error:
-            return Ending("crashed", str(error))
+        except Unread as error:
+            raise ModelLost(f"the model's server answers what cannot be read: {error}") from error
+        except (Lost, Refused) as end:
+            return Ending("refused" if isinstance(end, Refused) else "crashed", str(end))
         return Ending()
 
-    @property
-    def on_screen(self) -> str:
-        return PREFIX["desktop"]
+    on_screen = PREFIX["desktop"]
 
     def redo(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
         """What it does in its own head changes nothing, nor does a call that never was one."""
-        call = whole(call, folder)
         if call.function_name in HEAD or (call.extra or {}).get("astray"):
             return False
-        if call.function_name.startswith(self.on_screen):
-            name = call.function_name.removeprefix(self.on_screen)
-            return redo_tool(name, call.arguments, sandbox, call.extra)
-        return redo_call(call.function_name, call.arguments, sandbox)
+        return redo_any(whole(call, folder), sandbox, self.on_screen)
 
 
 def endpoint(api: str, model: str) -> str:

@@ -7,35 +7,33 @@ the screen are of one kind.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pydantic_ai.messages as talk
 
 from pytest_ale.harness import Work
 from pytest_ale.outside import Said, Tool
-from pytest_ale.story import Story, joined
+from pytest_ale.story import Story
 from pytest_ale.text import shorten
-from pytest_ale.trajectory import ContentPart, Metrics
+from pytest_ale.trajectory import Metrics
 
 from . import claw_words as words
 from .claw_memory import Memory
-from .claw_mind import Mind, Unfit
+from .claw_mind import Lost, Messages, Mind, Refused, Unfit, usable
 
-__all__ = ["Agent", "Astray", "Do", "Tools", "aside"]
+__all__ = ["Agent", "Do", "Tools", "aside"]
 
+PICTURES = ("image", "picture", "vision", "modal")  # a server names what it does not take
 ASTRAY = 4  # answers in a row that are of no use, and
 SHRINKS = 3  # requests in a row that its server does not take, each smaller: then it is given up
 LATE = 0.1  # of its time: when so little is left, it is told
-END = 4000  # characters of old turns that are kept where nobody can sum them up
+END = 20_000  # characters of old turns that are kept where nobody can sum them up
 LONGEST = 30_000  # characters of a result that the model is shown
 
 Do = Callable[[str, Mapping[str, object]], Said]  # by the call's id, and its arguments
 Tools = Mapping[str, tuple[Tool, Do]]
-
-
-class Astray(Exception):
-    """The model answers nothing that can be used."""
 
 
 @dataclass
@@ -56,10 +54,10 @@ class Agent:
         for _ in range(self.turns):
             self._hurry()
             answer = self._answer()
-            _tell(self.story, self.mind, answer)
             self.work.live()
             said = answer.text or ""
-            sense = self._act(answer) if answer.tool_calls else bool(said.strip())
+            whole = bool(said.strip()) and answer.finish_reason != "length"
+            sense = self._act(answer) if answer.tool_calls else whole
             if not answer.tool_calls:
                 if not (why := self.unfinished(said) if sense else words.EMPTY):
                     return said
@@ -67,7 +65,7 @@ class Agent:
                 self._reply(why)
             astray = 0 if sense else astray + 1
             if astray >= ASTRAY:
-                raise Astray(f"{self.mind.name} gave no answer of use {ASTRAY} times in a row")
+                raise Lost(f"{self.mind.name} gave no answer of use {ASTRAY} times in a row")
         return f"[it was stopped after {self.turns} turns]"
 
     def _hurry(self) -> None:
@@ -86,23 +84,26 @@ class Agent:
             self._compact(0)
         for hard in range(SHRINKS):
             try:
-                return self.mind.ask(self.memory.messages, offered)
+                return _asked(self.mind, self.story, self.memory.messages, offered)
             except Unfit as unfit:
                 self.story.system(f"the request was not taken: {unfit}")
-                self._compact(hard)
-        return self.mind.ask(self.memory.messages, offered)
+                if not (any(w in str(unfit).lower() for w in PICTURES) and self.memory.blind()):
+                    self._compact(hard)
+        return _asked(self.mind, self.story, self.memory.messages, offered)
 
     def _compact(self, hard: int) -> None:
         self.memory.compact(self._summed_up, hard)
         self.story.system("the context was compacted", extra={"hard": hard})
 
     def _summed_up(self, text: str) -> str:
-        """What old turns come to; where even they are too long, their end."""
-        asked = f"The task:\n{shorten(self.memory.task, 8000)}\n\nThe work:\n{text}"
-        try:
-            return aside(self.mind, self.story, "summary", words.SUMMARY, asked)
-        except Unfit:
-            return text[-END:]
+        """What old turns come to; where even they are too long, the later ones, or their end."""
+        for part in (1, 4, 16):
+            work = text[-len(text) // part :]
+            asked = f"The task:\n{shorten(self.memory.task, 8000)}\n\nThe work:\n{work}"
+            with suppress(Unfit, Refused):
+                if said := aside(self.mind, self.story, "summary", words.SUMMARY, asked):
+                    return said
+        return text[-END:]
 
     def _act(self, answer: talk.ModelResponse) -> bool:
         """Do all that is called, one after the other; whether any of it made sense."""
@@ -120,59 +121,49 @@ class Agent:
 
     def _do(self, id: str, call: talk.ToolCallPart) -> tuple[Said, bool]:
         wrong = self._wrong(call)
-        given = call.args_as_dict()
+        given = call.args_as_dict()  # of a text that is no object: that text, by another name
         self.story.call(id, call.tool_name, given, extra={"astray": True} if wrong else None)
         self.work.live()
         began = time.monotonic()
-        said = wrong or self.tools[call.tool_name][1](id, given)
+        said = Said((wrong,), True) if wrong else self.tools[call.tool_name][1](id, given)
         extra = {"seconds": round(time.monotonic() - began, 3), "failed": said.failed}
-        told = [
-            self.story.picture(*p) if isinstance(p, tuple) else ContentPart(type="text", text=p)
-            for p in said.parts
-        ]
-        self.story.result(id, joined(told), extra=extra)
+        self.story.result(id, said.told(self.story), extra=extra)
         return said, not wrong
 
-    def _wrong(self, call: talk.ToolCallPart) -> Said | None:
+    def _wrong(self, call: talk.ToolCallPart) -> str:
         """Why nothing can be done."""
         if call.tool_name not in self.tools:
-            known = ", ".join(self.tools)
-            return Said((f"There is no tool {call.tool_name!r}; there are {known}.",), failed=True)
-        try:
-            call.args_as_dict(raise_if_invalid=True)
-        except (ValueError, AssertionError) as error:
-            told = f"The arguments are no JSON object ({error}): nothing was done. Call it again."
-            return Said((told,), failed=True)
-        return None
+            name = shorten(call.tool_name, 200)
+            return f"There is no tool {name!r}; there are {', '.join(self.tools)}."
+        return "" if isinstance(call.args, dict) else words.NO_OBJECT
 
 
 def _shown(said: Said) -> str | list[str | talk.BinaryContent]:
     """What came of a call, as the model is shown it."""
     texts = [shorten(part, LONGEST) for part in said.parts if isinstance(part, str)]
-    pictures = [part for part in said.parts if not isinstance(part, str)]
-    seen = [talk.BinaryContent(data, media_type=kind) for data, kind in pictures]
+    seen = [talk.BinaryContent(p[0], media_type=p[1]) for p in said.parts if isinstance(p, tuple)]
     return [*texts, *seen] if seen else "\n".join(texts)
 
 
 def aside(mind: Mind, story: Story, what: str, instructions: str, asked: str) -> str:
     """Ask a model something beside the work, with no tools."""
     told = talk.ModelRequest([talk.UserPromptPart(asked)], instructions=instructions)
-    answer = mind.ask([told])
-    _tell(story, mind, answer, {"aside": what})
-    return answer.text or ""
+    return _asked(mind, story, [told], what=what).text or ""
 
 
-def _tell(
-    story: Story, mind: Mind, answer: talk.ModelResponse, extra: Mapping[str, object] | None = None
-) -> None:
-    used, thoughts = answer.usage, [p for p in answer.parts if isinstance(p, talk.ThinkingPart)]
-    thought = used.output_reasoning_tokens
+def _asked(
+    mind: Mind, story: Story, said: Messages, tools: Sequence[Tool] = (), what: str = ""
+) -> talk.ModelResponse:
+    """The answer, which is told whether it is of use or not."""
+    answer = mind.ask(said, tools)
+    used, thought = answer.usage, answer.usage.output_reasoning_tokens
     metrics = Metrics(
         prompt_tokens=used.input_tokens,
         completion_tokens=used.output_tokens,
         cached_tokens=used.cache_read_tokens,
         extra={"reasoning_tokens": thought} if thought else None,
     )
-    reasoning = "\n".join(part.content for part in thoughts) or None
-    text, model = answer.text or "", mind.name
-    story.turn(text=text, reasoning=reasoning, model=model, metrics=metrics, extra=extra)
+    text, thoughts, extra = answer.text or "", answer.thinking, {"aside": what} if what else None
+    story.turn(text=text, reasoning=thoughts or None, model=mind.name, metrics=metrics, extra=extra)
+    usable(answer)
+    return answer

@@ -35,10 +35,7 @@ before you go on. Wait for a slow program rather than click again; prefer keys a
 are surer. Do what you were asked and nothing else. When it is done, or cannot be done, call no tool
 and say what you did, what is on the screen now, and what went wrong."""
 
-CONTEXT = """
-
-[Older work is not shown any more. You know of it:]
-{known}"""
+CONTEXT = "\n\n[Older work is not shown any more. You know of it:]\n{known}"
 
 SUMMARY = """\
 Below is what an agent did on a task, oldest first. Write down for it what it needs to go on without
@@ -57,5 +54,6 @@ Before you stop: somebody looked at what is in the output folder, and finds:
 See for yourself. Put right what is true of this, then say again that you are done."""
 
 NOTHING = "You are about to stop, but {output} is empty: hand over what the task asks for."
+NO_OBJECT = "The arguments are no JSON object: nothing was done. Call it again."
 EMPTY = "Your answer was empty, or cut off. Call a tool, or say in words that you are done."
 LATE = "Your time is nearly over ({seconds:.0f} s are left): hand over now what there is, as it is."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 
 from pytest_ale.harness import Work
@@ -16,56 +16,47 @@ from pytest_ale.text import shorten
 
 from . import claw_words as words
 from .claw import PREFIX
-from .claw_agent import Agent, Astray, Do, Tools, aside
+from .claw_agent import Agent, Do, Tools, aside
 from .claw_memory import Memory
-from .claw_mind import Mind, Refused, Unfit
+from .claw_mind import Lost, Mind, Refused
 
-__all__ = ["Mind", "hand_over"]
+__all__ = ["Mind", "hand_over", "of_bridges"]
 
 TURNS, SCREEN_TURNS = 1000, 80
 CHECKS = 2  # times that its work is looked at, and it is sent back to it
-LISTED = 40_000  # characters of the listing
-LISTING = r"""cd {output} && find . -type f -printf '%s bytes  %P\n' | sort -k3 | head -n 200
+SAID = 4000  # characters of its last words, and of what is missing
+LISTED = 40_000  # characters of the listing: names and sizes, and how texts begin
+LISTING = r"""cd %s && find . -type f -printf '%%s bytes  %%P\n' | sort -k3 | head -n 200
 find . -type f -size -64k | sort | head -n 20 | while read -r f; do
-  grep -Iq . "$f" && printf '\n--- %s\n' "$f" && head -c 1500 "$f"; done; true"""
+  grep -Iq . "$f" && printf '\n--- %%s\n' "$f" && head -c 1500 "$f"; done; true"""
 
 
-def hand_over(work: Work, api: Callable[[str], str]) -> None:
-    """Do the task; `api` says how a model is asked."""
-    model = work.agent.model or ""
+def hand_over(work: Work) -> None:
+    """Do the task."""
+    hint = words.SCREEN_HINT if work.has_desktop else ""
+    minutes = max(round(work.limit / 60), 1)
+    main = words.MAIN.format(output=work.sandbox.output, screen=hint, minutes=minutes)
     with ExitStack() as stack:
         hands = stack.enter_context(bridges(work))
-        mind = stack.enter_context(closing(Mind(work, model, api(model))))
-        memory = Memory(_instructions(work), work.prompt, work.agent.knobs)
-        tools = {**_of_bridges(hands), **_own(memory, hands[0])}
+        mind = stack.enter_context(closing(Mind(work)))
+        memory = Memory(main, work.prompt, work.agent.knobs)
+        tools = {**of_bridges(hands), **_own(memory, hands[0])}
         if work.has_desktop:
-            name = work.agent.knobs["screen_model"] or model
-            screen = stack.enter_context(closing(Mind(work, name, api(name))))
+            screen = stack.enter_context(closing(Mind(work, work.agent.knobs["screen_model"])))
             tools |= _on_screen(work, screen, hands[1])
         check = Check(work, mind, hands[0])
         Agent(work, mind, memory, work.story, tools, TURNS, check).run()
 
 
-def _instructions(work: Work) -> str:
-    hint = words.SCREEN_HINT if work.has_desktop else ""
-    minutes = max(round(work.limit / 60), 1)
-    return words.MAIN.format(output=work.sandbox.output, screen=hint, minutes=minutes)
-
-
-def _of_bridges(hands: Sequence[Bridge]) -> Tools:
+def of_bridges(hands: Sequence[Bridge]) -> Tools:
     """The machine's by their own names; on the desktop's, a screen is seen by the name."""
-    return {
-        (name := PREFIX[bridge.name] + tool.name): (
-            replace(tool, name=name),
-            _through(bridge, tool.name),
-        )
-        for bridge in hands
-        for tool in bridge.tools
-    }
 
+    def through(bridge: Bridge, tool: Tool) -> tuple[Tool, Do]:
+        named = replace(tool, name=PREFIX[bridge.name] + tool.name)
+        return named, lambda id, given: bridge.call(tool.name, given)
 
-def _through(bridge: Bridge, name: str) -> Do:
-    return lambda id, given: bridge.call(name, given)
+    found = (through(bridge, tool) for bridge in hands for tool in bridge.tools)
+    return {tool.name: (tool, do) for tool, do in found}
 
 
 def _own(memory: Memory, machine: Bridge) -> Tools:
@@ -96,10 +87,10 @@ def _on_screen(work: Work, mind: Mind, desktop: Bridge) -> Tools:
         story = work.story.subagent(f"screen-{id}", "screen", call=id, model=mind.name)
         story.user(task)
         memory = Memory(words.SCREEN, task, work.agent.knobs)
-        agent = Agent(work, mind, memory, story, _of_bridges([desktop]), SCREEN_TURNS)
+        agent = Agent(work, mind, memory, story, of_bridges([desktop]), SCREEN_TURNS)
         try:
             return Said((agent.run(),))
-        except (Astray, Refused, Unfit) as error:
+        except (Lost, Refused) as error:
             return Said((f"The assistant gave up: {error}",), failed=True)
 
     return {"use_screen": _tool("use_screen", words.USE_SCREEN, "task", use_screen)}
@@ -129,24 +120,18 @@ class Check:
 
     def __call__(self, said: str) -> str:
         """What is to be said to the worker instead of letting it stop; "" for nothing."""
-        if not self._left:
-            return ""
-        output = self.work.sandbox.output
-        if not (listed := self._listed(output)):
-            self._left = 0
-            return words.NOTHING.format(output=output)
         self._left -= 1
-        asked = f"The task:\n{self.work.prompt}\n\nIn {output}:\n{listed}\n\nLast words:\n{said}"
-        try:
-            found = aside(self.mind, self.work.story, "check", words.CHECKER, asked)
-        except Unfit:
-            return ""
-        missing = [line for line in found.splitlines() if line.strip().startswith("MISSING:")]
-        return words.MISSING.format(missing="\n".join(missing)) if missing else ""
+        with suppress(Lost, Refused, TimeoutError):  # its work is done all the same
+            return self._missing(shorten(said, SAID)) if self._left >= 0 else ""
+        return ""
 
-    def _listed(self, output: str) -> str:
-        """Names and sizes, and how texts begin; "" where there is nothing, or none can be had."""
-        command = LISTING.format(output=shlex.quote(output))
-        said = self.machine.call("run_command", {"command": command})
-        text = "\n".join(part for part in said.parts if isinstance(part, str))
-        return shorten(text.removeprefix("exit code 0").strip(), LISTED)
+    def _missing(self, said: str) -> str:
+        output = self.work.sandbox.output
+        seen = self.machine.call("run_command", {"command": LISTING % shlex.quote(output)})
+        text = "\n".join(part for part in seen.parts if isinstance(part, str))
+        if not (listed := shorten(text.removeprefix("exit code 0").strip(), LISTED)):
+            return words.NOTHING.format(output=output) if self._left == CHECKS - 1 else ""
+        asked = f"The task:\n{self.work.prompt}\n\nIn {output}:\n{listed}\n\nLast words:\n{said}"
+        found = aside(self.mind, self.work.story, "check", words.CHECKER, asked)
+        missing = [line for line in found.splitlines() if line.strip().startswith("MISSING:")]
+        return words.MISSING.format(missing=shorten("\n".join(missing), SAID)) if missing else ""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pytest_ale.harness import Knob, Work
+from pytest_ale.harness import Knob
 from pytest_ale.knobs import one_of
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Reader
+from pytest_ale.rehearsal import Rehearsal, Said
 from pytest_ale.story import Story
+from pytest_ale.testing.script import Call
 
 from .droid_log import DroidLog
 from .simple import Simple, Tools, served
@@ -24,16 +26,17 @@ SEARCH = "ToolSearch"  # by which its model comes to the tools of servers
 OFF = ("WebSearch", "FetchUrl", "GenerateImage", "AskUser")
 
 
+class Searching(Rehearsal):
+    def finds(self, *tools: str) -> Said:
+        return [
+            Call(SEARCH, {"query": "select:" + ",".join(f"desktop___{tool}" for tool in tools)})
+        ]
+
+
 class Droid(Simple):
     name = "droid"
     about = "Factory's Droid"
-    rehearsal = """\
-- turn:
-  - call: {tool: shell, arguments: {command: cp inputs/word.txt output/word.txt}}
-  - call: {tool: ToolSearch, arguments: {query: "select:desktop___screenshot"}}
-- call: desktop___screenshot
-- say: Done.
-"""
+    rehearsal = Searching(write=("Create", "file_path", "content"))
     api = "openai"
     package = Package(
         kit="droid",
@@ -41,6 +44,7 @@ class Droid(Simple):
         version="0.215.0",
         program="node_modules/@factory/cli-linux-{cpu}/bin/droid",
     )
+    reached_by = (SEARCH,)  # what was not looked for is not offered
     followed = (".factory/sessions/*/*.jsonl",)
     own = {
         "effort": Knob(
@@ -71,6 +75,7 @@ class Droid(Simple):
             "apiKey": "${ALE_MODEL_KEY}",
             "provider": "generic-chat-completion-api",
             "maxOutputTokens": 32_000,
+            "noImageSupport": False,  # a model that it does not know is shown none
         }
         settings = {"customModels": [model], "cloudSessionSync": False, "autoUpdate": False}
         found = {".factory/settings.json": json.dumps(settings, indent=1)}
@@ -99,8 +104,3 @@ class Droid(Simple):
 
     def tool(self, server: str, name: str) -> str:
         return f"{server}___{name}"
-
-    def deploy(self, work: Work) -> None:
-        """Its model is offered the bridge's tools once it has looked for them."""
-        super().deploy(work)
-        work.tools = (SEARCH,) if work.tools else ()

@@ -16,6 +16,7 @@ from pytest_ale.knobs import one_of, tools
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 
@@ -56,6 +57,7 @@ def thinking(text: str) -> str:
 class GeminiCli(Program):
     name = "gemini_cli"
     about = "Google Gemini CLI"
+    rehearsal = Rehearsal(write=("write_file", "file_path", "content"))
     subagents = True
     api = "gemini"
     package = Package(

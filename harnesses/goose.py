@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pytest_ale.harness import Knob
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Reader
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
 
 from .goose_log import GooseLog
@@ -26,6 +27,7 @@ def turns(text: str) -> str:
 class Goose(Simple):
     name = "goose"
     about = "goose, the Agentic AI Foundation's agent"
+    rehearsal = Rehearsal(write=("write", "path", "content"))
     api = "openai"
     package = Package(
         kit="goose",

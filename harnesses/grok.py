@@ -10,11 +10,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from pytest_ale.harness import Agent, Knob, Work
+from pytest_ale.harness import Agent, Knob
 from pytest_ale.knobs import one_of
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Reader
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
+from pytest_ale.testing.script import Call
 from pytest_ale.told import Json, objects, parsed, sub, word
 
 from .claude_code_log import ClaudeCodeLog
@@ -42,15 +44,22 @@ OFF = ("image_gen", "image_edit", "image_to_video", "reference_to_video", "send_
 ASKING = ("ask_user_question", "enter_plan_mode", "exit_plan_mode")
 
 
+class Using(Rehearsal):
+    def uses(self, tool: str, **arguments: object) -> Call:
+        return Call(CALL, {"tool_name": f"desktop__{tool}", "tool_input": arguments})
+
+    def told(self, name: str, arguments: Json) -> tuple[str, Json]:
+        if name != CALL:
+            return name, arguments
+        return word(arguments, "tool_name"), sub(arguments, "tool_input")
+
+
 class Grok(Simple):
     name = "grok"
     about = "xAI's Grok Build"
-    rehearsal = """\
-- call: {tool: shell, arguments: {command: cp inputs/word.txt output/word.txt}}
-- call: {tool: use_tool, arguments: {tool_name: desktop__screenshot, tool_input: {}}}
-- say: Done.
-"""
+    rehearsal = Using(write=("write", "file_path", "content"))
     api = "openai"
+    reached_by = (SEARCH, CALL)
     package = Package(
         kit="grok",
         name="@xai-official/grok",
@@ -124,11 +133,6 @@ class Grok(Simple):
 
     def tool(self, server: str, name: str) -> str:
         return f"{server}__{name}"
-
-    def deploy(self, work: Work) -> None:
-        """Its model is offered no tool of the bridge's by name."""
-        super().deploy(work)
-        work.tools = (SEARCH, CALL) if work.tools else ()
 
 
 class GrokLog(ClaudeCodeLog):

@@ -11,6 +11,7 @@ from pytest_ale.knobs import one_of
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Reader
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
 from pytest_ale.told import word
 from pytest_ale.trajectory import ToolCall
@@ -27,6 +28,7 @@ EFFORTS = ("low", "medium", "high")
 class KimiCode(Simple):
     name = "kimi_code"
     about = "Moonshot AI's Kimi Code CLI"
+    rehearsal = Rehearsal(write=("Write", "path", "content"))
     subagents = True
     api = "openai"
     package = Package(

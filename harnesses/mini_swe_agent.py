@@ -14,6 +14,7 @@ from pytest_ale.harness import Knob
 from pytest_ale.program import Brief
 from pytest_ale.pypi import Package
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal, Said
 from pytest_ale.trajectory import ToolCall
 
 from .litellm_program import HERE, LitellmProgram, number
@@ -22,13 +23,15 @@ from .litellm_redo import redo
 CONFIG = ".mini/ale.yaml"
 
 
+class Submitting(Rehearsal):
+    def ends(self) -> Said:
+        return self.runs("echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT")
+
+
 class MiniSweAgent(LitellmProgram):
     name = "mini_swe_agent"
     about = "mini-swe-agent"
-    rehearsal = """\
-- call: {tool: bash, arguments: {command: cp inputs/word.txt output/word.txt}}
-- call: {tool: bash, arguments: {command: echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT}}
-"""
+    rehearsal = Submitting(shell="bash")
     package = Package(
         kit="mini_swe_agent",
         name="mini-swe-agent",

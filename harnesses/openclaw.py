@@ -18,6 +18,7 @@ from pytest_ale.knobs import one_of, tools
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 
@@ -104,11 +105,7 @@ class Openclaw(Program):
     name = "openclaw"
     about = "OpenClaw, with a model of any maker's"
     subagents = True
-    rehearsal = """\
-- call: {tool: exec, arguments: {command: cp inputs/word.txt output/word.txt}}
-- call: desktop.screenshot
-- say: Done.
-"""
+    rehearsal = Rehearsal(shell="exec", write=("write", "path", "content"))
     package = Package(
         kit="openclaw",
         name="openclaw",

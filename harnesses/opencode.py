@@ -18,6 +18,7 @@ from pytest_ale.knobs import tools
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 
@@ -117,6 +118,7 @@ def tokens(text: str) -> str:
 class Opencode(Program):
     name = "opencode"
     about = "opencode, with a model of any maker's"
+    rehearsal = Rehearsal(write=("write", "filePath", "content"))
     subagents = True
     package = Package(
         kit="opencode",

@@ -16,6 +16,8 @@ from pytest_ale.knobs import one_of
 from pytest_ale.program import Brief, Program
 from pytest_ale.pypi import Package
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal, Said
+from pytest_ale.testing.script import Call
 from pytest_ale.trajectory import ToolCall
 
 from .litellm_program import ASKED, HERE, LitellmProgram, number
@@ -26,14 +28,17 @@ ADDED = ("security_risk", "summary")
 PROMPT = ".openhands/prompt.md"
 
 
+class Creating(Rehearsal):
+    def writes(self, path: str, text: str) -> Said:
+        given = {"command": "create", "path": path, "file_text": text}
+        return [Call("file_editor", {**given, **self.more})]
+
+
 class Openhands(LitellmProgram):
     name = "openhands"
     about = "OpenHands CLI"
-    rehearsal = """\
-- call: {tool: terminal, arguments: {command: cp inputs/word.txt output, security_risk: LOW}}
-- call: {tool: screenshot, arguments: {security_risk: LOW}}
-- say: Done.
-"""
+    # Its models say of each call how risky it is.
+    rehearsal = Creating(shell="terminal", screen="{}", more={"security_risk": "LOW"})
     takes_mcp = True
     common = {**Program.common, **ASKED}
     package = Package(

@@ -18,6 +18,7 @@ from pytest_ale.knobs import one_of, tools
 from pytest_ale.npm import Package
 from pytest_ale.program import Brief, Program, Reader
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.story import Story
 from pytest_ale.trajectory import ToolCall
 
@@ -41,6 +42,7 @@ AUTH: Mapping[Dialect, tuple[str, str, str, str]] = {
 class QwenCode(Program):
     name = "qwen_code"
     about = "Qwen Code, with a model of any maker's"
+    rehearsal = Rehearsal(write=("write_file", "file_path", "content"))
     subagents = True
     package = Package(
         kit="qwen_code",

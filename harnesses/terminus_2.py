@@ -6,6 +6,7 @@ terminus_2_inside.py.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +18,9 @@ from pytest_ale.knobs import one_of
 from pytest_ale.program import Brief
 from pytest_ale.pypi import Package
 from pytest_ale.recording import RecordingSandbox
+from pytest_ale.rehearsal import Rehearsal, Said
 from pytest_ale.sandbox import Fault, SandboxError
+from pytest_ale.testing.script import Say
 from pytest_ale.told import word
 from pytest_ale.trajectory import ToolCall
 
@@ -28,15 +31,25 @@ SECONDS = 600.0
 RETURNS = ("\n", "\r")
 
 
+class Typing(Rehearsal):
+    """Its model answers in JSON; it is asked whether it is sure that all is done."""
+
+    def runs(self, line: str) -> Said:
+        return [_answer(commands=[{"keystrokes": f"{line}\n", "duration": 2.0}])]
+
+    def ends(self) -> Said:
+        return [_answer(task_complete=True)] * 2
+
+
+def _answer(**given: object) -> Say:
+    told = {"analysis": "", "plan": "", "commands": [], "task_complete": False}
+    return Say(json.dumps(told | given))
+
+
 class Terminus2(LitellmProgram):
     name = "terminus_2"
     about = "Terminus 2, of Harbor and Terminal-Bench"
-    rehearsal = """\
-- say: '{"analysis": "I copy it.", "plan": "", "commands":
-    [{"keystrokes": "cp inputs/word.txt output\\n", "duration": 1.0}], "task_complete": false}'
-- say: '{"analysis": "", "plan": "", "commands": [], "task_complete": true}'
-- say: '{"analysis": "", "plan": "", "commands": [], "task_complete": true}'
-"""
+    rehearsal = Typing()
     package = Package(
         kit="terminus_2",
         name="harbor",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_ale.gateway.apis import Api
     from pytest_ale.program import Closing
     from pytest_ale.recording import RecordingSandbox
+    from pytest_ale.rehearsal import Rehearsal
     from pytest_ale.sandbox import Sandbox
     from pytest_ale.story import Story
     from pytest_ale.trajectory import ToolCall
@@ -161,9 +162,8 @@ class Harness:
     packed: ClassVar[bool] = False  # has kits, which its sandbox must be able to show
     outside: ClassVar[bool] = False  # works on this machine, and reaches into the sandbox
     subagents: ClassVar[bool] = False  # does it have such, and tell what they do?
-    # What a scripted model says, as YAML, to have it copy a word and look at the screen, where
-    # that is not a call of "shell" and of "desktop.screenshot" (`ale agents --check`).
-    rehearsal: ClassVar[str] = ""
+    # How a scripted model has it work, where its tools are not called as most are.
+    rehearsal: ClassVar[Rehearsal | None] = None
     seen: ClassVar[bool] = True  # False: written from documentation and not run here
 
     @property

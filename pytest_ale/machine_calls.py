@@ -1,4 +1,4 @@
-"""The machine bridge's tools, done again: so that what an agent outside did can be replayed.
+"""The bridges' tools, done again: so that what an agent outside did can be replayed.
 
 Knows no agent program. Those that only look are passed over; what was typed at a terminal is no
 record of what ran there, and is a Fault.
@@ -12,16 +12,26 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from pytest_ale.again import task_folder
+from pytest_ale.bridge_calls import redo_tool
 from pytest_ale.recording import RecordingSandbox
 from pytest_ale.sandbox import Fault, SandboxError
 from pytest_ale.told import word
+from pytest_ale.trajectory import ToolCall
 
-__all__ = ["redo_call"]
+__all__ = ["redo_any", "redo_call"]
 
 LOOKS = ("read_text", "read_bytes", "list_dir", "read_clipboard")
 SECONDS = 120.0  # of a command that named none, as the bridge has it
 
 Given = Mapping[str, object]
+
+
+def redo_any(call: ToolCall, sandbox: RecordingSandbox, on_screen: str) -> bool:
+    """Do a call of either bridge again; `on_screen` is how the names of the desktop's begin."""
+    name = call.function_name.removeprefix(on_screen)
+    if name == call.function_name:
+        return redo_call(name, call.arguments, sandbox)
+    return redo_tool(name, call.arguments, sandbox, call.extra)
 
 
 def redo_call(name: str, given: Given, sandbox: RecordingSandbox) -> bool:

@@ -11,17 +11,19 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_ale.harness import Work
 from pytest_ale.sandbox import Fault, HarnessFault, SandboxError
+from pytest_ale.story import Story, joined
+from pytest_ale.trajectory import ContentPart
 
 __all__ = ["Bridge", "Said", "Tool", "bridges"]
 
-RESTARTS = 5  # of one bridge in an attempt: each takes about a second
+RESTARTS = 5  # of one bridge without an answer between: each takes about a second
 START_SECONDS = 60.0
 WRITE_SECONDS = 15.0  # a line that is not taken in this time never will be
 PING_SECONDS = 10.0
@@ -29,6 +31,7 @@ CLOSE_SECONDS = 3.0
 END_SECONDS = 1.0  # from its end to the news of it
 CALL_SECONDS = 180.0  # the desktop itself gives up after 150
 COMMAND_SECONDS, GRACE_SECONDS = 120.0, 30.0  # of run_command, when it is told no timeout
+MOST_SECONDS = 3600.0  # that it can be told
 LINE_BYTES = 64 << 20
 PNG = b"\x89PNG"  # the only kind of picture that a bridge makes
 PICTURES = {PNG: "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
@@ -59,6 +62,17 @@ class Said:
 
     parts: tuple[str | tuple[bytes, str], ...]
     failed: bool = False
+
+    def told(self, story: Story) -> str | Sequence[ContentPart]:
+        """As a result's content in a trajectory."""
+        return joined(
+            [
+                ContentPart(type="text", text=part)
+                if isinstance(part, str)
+                else story.picture(*part)
+                for part in self.parts
+            ]
+        )
 
 
 class _Server:
@@ -187,13 +201,14 @@ class Bridge:
     def __init__(self, work: Work, name: str, options: tuple[str, ...] = ()) -> None:
         self._work, self.name = work, name
         self._program = [*_program(work, name), *options]
-        self._lives = 0
+        self._lives = self._vain = 0  # servers that it had, and those that answered no call
         self._why = ""  # it has no server now
         self._server = self._started()
         self.tools = tuple(self._listed())
 
     def _started(self) -> _Server:
         self._lives += 1
+        self._vain += 1
         fifo = f"{self._work.sandbox.home}/.ale/{self.name}-{self._lives}"
         server = _Server(self._work, self._program, fifo)
         client = {"name": "ale", "version": "1"}
@@ -222,7 +237,9 @@ class Bridge:
         given = {"name": name, "arguments": dict(arguments)}
         try:
             seconds = min(_patience(name, arguments), left)
-            return _said(self._server.ask("tools/call", given, seconds), before)
+            said = _said(self._server.ask("tools/call", given, seconds), before)
+            self._vain = 0
+            return said
         except BridgeError as error:
             if time.monotonic() >= self._work.deadline:
                 raise TimeoutError from error
@@ -257,7 +274,7 @@ class Bridge:
         if not self._why and self._server.ended:
             self._lost(self._server.ended)
         why = self._why
-        if not why or self._lives > RESTARTS:
+        if not why or self._vain > RESTARTS:
             return ""
         try:
             self._server, self._why = self._started(), ""
@@ -279,8 +296,10 @@ def _program(work: Work, name: str) -> list[str]:
 def _patience(name: str, arguments: Mapping[str, object]) -> float:
     if name != "run_command":
         return CALL_SECONDS
-    given = arguments.get("timeout")
-    return (given if isinstance(given, int | float) else COMMAND_SECONDS) + GRACE_SECONDS
+    with suppress(ValueError):
+        if 0 < (seconds := float(str(arguments.get("timeout")))) <= MOST_SECONDS:  # no NaN is
+            return seconds + GRACE_SECONDS
+    return COMMAND_SECONDS + GRACE_SECONDS
 
 
 def _decoded(text: str) -> bytes:

@@ -89,6 +89,8 @@ class Program(Harness):
     package: ClassVar[Packed]  # where it comes from, and the version that was tried
     packed = True
     takes_mcp: ClassVar[bool] = True  # False: it has the shell alone, also where there is a screen
+    # What its model is offered where it comes to servers' tools by tools of the program's own.
+    reached_by: ClassVar[tuple[str, ...]] = ()
     followed: ClassVar[tuple[str, ...]] = ()  # globs below the home: files that grow as it works
     own: ClassVar[Mapping[str, Knob]] = {}  # knobs of its own
     common: ClassVar[Mapping[str, Knob]] = {
@@ -189,7 +191,8 @@ class Program(Harness):
             for path, text in self.files(brief).items():
                 work.machine.write(f"{brief.home}/{path}", text)
             for server in brief.servers.values():
-                work.tools = self._probe(work, server)
+                offered = self._probe(work, server)
+                work.tools = self.reached_by or offered
         except SandboxError as error:
             raise HarnessFault(f"{self.name} could not be deployed: {error}") from error
 
@@ -239,9 +242,9 @@ class Program(Harness):
             return redo_tool(name, call.arguments, sandbox, call.extra)
         return self.again(call, sandbox, folder)
 
-    @abstractmethod
     def again(self, call: ToolCall, sandbox: RecordingSandbox, folder: Path) -> bool:
         """Do a call of its own tools again; False for one that changes nothing in the sandbox."""
+        raise Fault(f"recorded call {call.function_name} of {self.name} cannot be done again")
 
 
 def _closed(reader: Reader, work: Work, status: int | None) -> Closing | None:

@@ -7,6 +7,7 @@ should be is as if it were not there.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -20,12 +21,14 @@ __all__ = [
     "objects",
     "parsed",
     "seconds",
+    "sound",
     "sub",
     "took",
     "word",
 ]
 
 COUNT = 10**9  # tokens that one answer can have
+DEEPEST = 30  # levels of what is passed on: some readers of JSON give up at 128
 
 Json = Mapping[str, object]
 
@@ -52,6 +55,19 @@ def items(value: Json, name: str) -> list[object]:
 def objects(value: object) -> list[Json]:
     """The objects in a list, and nothing else of it."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def sound(value: object, depth: int = 0) -> object:
+    """The same, fit to be sent on: no half characters, no NaN, nothing without a bottom."""
+    if depth > DEEPEST:
+        return "[nested too deeply]"
+    if isinstance(value, dict):
+        return {str(sound(str(key))): sound(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [sound(item, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def word(value: Json, name: str) -> str:

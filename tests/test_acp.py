@@ -16,16 +16,14 @@ from pytest_ale.harnesses.acp_log import AcpLog
 from pytest_ale.harness import Agent, BadAgent, parse_agents
 from pytest_ale.program import Brief, Closing, Server
 from pytest_ale.registry import harness_named, load_plugins
-from pytest_ale.testing import Call, Expect, Refuse, Say, ScriptedModel, Think, Turn, Usage
-from pytest_ale.trajectory import Trajectory, check, load
+from pytest_ale.testing import Refuse, Say, ScriptedModel
+from pytest_ale.trajectory import load
 
 from .conftest import Project
-from .reading import calls, of_agent, pairs, read, told
+from .reading import of_agent, pairs, read
 
 CANARY = "canary-0123456789-acp-key"
 KEYS = {"OPENAI_API_KEY": CANARY, "GEMINI_API_KEY": CANARY}
-DOCKER = "--ale-provider=docker"
-COPY = "cp inputs/word.txt output/word.txt"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,65 +40,6 @@ def examine(
 
 
 # Real agents, in docker.
-
-SHOTS = {"codex": "mcp__desktop__screenshot", "gemini_cli": "mcp_desktop_screenshot"}
-SHELLS = {"codex": "execute", "gemini_cli": "run_shell_command"}
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("name", SHOTS)
-def test_a_real_agent_works_with_shell_and_screen(
-    project: Project, docker_engine: None, name: str
-) -> None:
-    project.task(environment={"desktop": True})
-    script = [
-        Expect(tool_offered=SHOTS[name], prompt_contains="Copy /home/agent/task/inputs/word.txt"),
-        Usage(input=1000, output=50),
-        Turn(
-            Think("I look around."), Say("Looking."), Call("shell", {"command": f"{COPY}; exit 3"})
-        ),
-        Usage(input=1200, output=30),
-        Turn(Call("desktop.screenshot"), Call("desktop.click", {"coordinate": [300, 300]})),
-        Expect(picture=True),
-        Usage(input=1300, output=20),
-        Say("Done."),
-    ]
-    with ScriptedModel(script, keys=[CANARY]) as model:
-        record = examine(project, model.url, f"--ale-knob=agent={name}")
-        model.check()
-    assert (record["outcome"], record["score"], record["models"]) == ("scored", 1.0, ["scripted"])
-    assert (record["tokens_in"], record["tokens_out"]) == (3500, 100)
-    attempt = project.attempt()
-    assert check(attempt / "trajectory.json") == []
-    trajectory = load(attempt / "trajectory.json")
-    look_at(trajectory, name)
-    for path in project.runs[-1].rglob("*"):
-        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
-    if name == "codex":  # the other does not tell its commands
-        project.run("tasks", "--ale-agent=replay", f"--ale-knob=path={project.runs[-1]}", DOCKER)
-        assert project.results[-1]["score"] == 1.0, project.results[-1]
-
-
-def look_at(trajectory: Trajectory, name: str) -> None:
-    steps = of_agent(trajectory)
-    times = [step.timestamp or "" for step in trajectory.steps]
-    assert times == sorted(times)
-    shot = SHOTS[name]
-    made = [call.function_name for call in calls(steps)]
-    assert made == [SHELLS[name], shot, shot.replace("screenshot", "click")]
-    assert calls(steps)[2].arguments == {"coordinate": [300, 300]}
-    assert "I look around." in (steps[0].reasoning_content or "")
-    assert str(steps[0].message).endswith("Looking.") and steps[-1].message == "Done."
-    assert "Clicked left at [300, 300]." in "".join(told(step) for step in steps)
-
-
-@pytest.mark.once
-def test_a_key_that_is_refused_is_no_score(project: Project, docker_engine: None) -> None:
-    project.task()
-    with ScriptedModel([Say("Never.")], keys=["another"]) as model:
-        record = examine(project, model.url, "--ale-knob=agent=gemini_cli")
-    assert (record["outcome"], record["score"]) == ("fault", None), record
-    assert "the model's server never answered: status 401" in str(record["message"])
 
 
 # An agent of our own, which does what a test wants.

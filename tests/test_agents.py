@@ -25,6 +25,15 @@ from pytest_ale.trajectory import check, load
 from .conftest import Project
 from .terminal import Terminal
 
+# Of what the extras bring, nothing can be imported.
+PLAIN = """
+import sys
+from pytest_ale.cli import main
+
+EXTRAS = ("Xlib", "aiohttp", "docker", "genai_prices", "httpx2", "mcp", "pydantic_ai", "websockets")
+sys.modules.update(dict.fromkeys(EXTRAS))
+sys.exit(main(["agents"]))
+"""
 COPY = 'cp "$ALE_INPUTS/word.txt" "$ALE_OUTPUT"\n'
 
 
@@ -40,6 +49,12 @@ def replayed(path: Path, *more: str) -> list[str]:
 
 
 # script
+
+
+def test_a_plain_installation_knows_all_agents() -> None:
+    listed = subprocess.run([sys.executable, "-c", PLAIN], capture_output=True, text=True)
+    assert listed.returncode == 0, listed.stderr
+    assert {"codex", "acp", "claw"} <= {line.split(" ")[0] for line in listed.stdout.splitlines()}
 
 
 def test_a_script_without_a_first_line_is_run_by_sh(project: Project) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_ale.cli import main
+from pytest_ale.rehearsal import Rehearsal
+from pytest_ale.testing import Say
 
 
 @pytest.mark.once
@@ -23,7 +25,8 @@ def test_one_that_is_here_is_seen_to_work(
 def test_one_that_does_not_do_it_is_told_with_why(
     docker_engine: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_ale.harnesses.gemini_cli.GeminiCli.rehearsal", "- say: Done.\n")
+    nothing = Rehearsal(first=[Say("Done.")])  # so that the first it hears is that all is done
+    monkeypatch.setattr("pytest_ale.harnesses.gemini_cli.GeminiCli.rehearsal", nothing)
     assert main(["agents", "--check", "gemini_cli"]) == 1
     assert "No such file or directory" in capsys.readouterr().out
 

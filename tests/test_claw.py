@@ -204,14 +204,3 @@ def test_turns_are_a_budget(project: Project, docker_engine: None) -> None:
         assert len(model.requests) == 2
     (record,) = project.results
     assert (record["outcome"], record["score"], record["requests"]) == ("budget", 1.0, 2), record
-
-
-@pytest.mark.once
-def test_a_key_that_is_refused_is_no_score(project: Project, docker_engine: None) -> None:
-    project.task()
-    with ScriptedModel([Say("Never.")], keys=["another"]) as model:
-        examine(project, model)
-        assert len(model.requests) == 1
-    (record,) = project.results
-    assert (record["outcome"], record["score"]) == ("fault", None), record
-    assert "the model's server never answered: status 401" in str(record["message"])

@@ -8,10 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,7 @@ from pytest_ale.testing import (
 from pytest_ale.trajectory import Step, ToolCall, Trajectory, check, load
 
 from .conftest import CACHE, MAIN, Project
-from .reading import close_after, of_agent, pairs, told
+from .reading import of_agent, pairs, told
 
 CANARY = "sk-canary-0123456789abcdef"
 BASE = ("--ale-retries=0", "-p", "no:randomly", "-p", "no:cacheprovider", "-q", "tasks")
@@ -254,43 +252,6 @@ def test_a_newer_model_scripts_its_tools_and_has_sub_agents(
 # Where its model's server fails.
 
 
-def fails(folder: Path, script: Sequence[Any], gone_after: int = -1) -> tuple[str, float]:
-    """How a run ended, and in how many seconds, where the server is gone after some requests."""
-    with ScriptedModel(Script(script)) as model:
-        if gone_after >= 0:
-            threading.Thread(target=close_after, args=(model, gone_after), daemon=True).start()
-        record = examine(folder, model.url)
-    assert (record["outcome"], record["score"]) == ("fault", None)
-    assert check(record["folder"] / "trajectory.json") == []
-    return str(record["message"]), float(record["seconds"])
-
-
-@pytest.mark.once
-def test_a_server_that_fails_ends_it_in_time_as_a_fault_that_says_what(project: Project) -> None:
-    """All at once: they mostly wait. It sends a request 5 times, and begins an answer 6 times."""
-    project.task("copy")
-    calls_first = [Call("shell", {"command": "echo one"}), Say("Done.")]
-    cases: dict[str, tuple[Sequence[Any], int, str]] = {
-        "refused": ([Refuse(401, times=None), *calls_first], -1, "401"),
-        "unknown": ([Refuse(404, "no such model", times=None), *calls_first], -1, "no such model"),
-        "broken": ([Refuse(500, times=None), *calls_first], -1, "500"),
-        "cut": ([Cut(after_events=3, times=None), *calls_first], -1, "server failed"),
-        "down": (calls_first, 0, "never answered"),
-        "gone": ([calls_first[0], Call("shell", {"command": "sleep 1"}), Say("")], 1, "failed"),
-    }
-    with ThreadPoolExecutor(len(cases)) as pool:
-        running = {}
-        for name, (script, gone_after, _) in cases.items():
-            shutil.copytree(project.path / "tasks", project.path / name / "tasks")
-            (project.path / name / "pytest.ini").write_text("[pytest]\n")
-            running[name] = pool.submit(fails, project.path / name, script, gone_after)
-        ended = {name: future.result() for name, future in running.items()}
-    for name, (_, _, says) in cases.items():
-        message, seconds = ended[name]
-        assert says in message, (name, message)
-        assert seconds < 90, (name, seconds)
-
-
 @pytest.mark.once
 def test_a_server_that_fails_for_a_while_is_asked_again(project: Project) -> None:
     project.task("copy")
@@ -317,7 +278,6 @@ def test_a_server_that_fails_for_a_while_is_asked_again(project: Project) -> Non
 
 FLAGGED = "Invalid prompt: your prompt was flagged as potentially violating our usage policy."
 # Twice: at the first it only takes its own handler, for an overflow of its stack, away.
-SEGFAULT = "kill -SEGV $PPID; sleep 1; kill -SEGV $PPID; sleep 9"
 COPY = Call("shell", {"command": "cp inputs/word.txt output"})
 
 
@@ -325,12 +285,6 @@ COPY = Call("shell", {"command": "cp inputs/word.txt output"})
 @pytest.mark.parametrize(
     ("script", "words", "outcome", "message"),
     [
-        (
-            [COPY, Call("shell", {"command": SEGFAULT})],
-            (),
-            "crashed",
-            "signal 11",
-        ),
         (
             [COPY, Call("shell", {"command": "sleep 60", "yield_time_ms": 30000})],
             ("--ale-timeout=4",),
@@ -350,7 +304,7 @@ COPY = Call("shell", {"command": "cp inputs/word.txt output"})
             "flagged as potentially violating",
         ),
     ],
-    ids=["crashed", "timeout", "budget", "refused"],
+    ids=["timeout", "budget", "refused"],
 )
 def test_what_it_left_is_graded(
     project: Project, script: Sequence[Any], words: Sequence[str], outcome: str, message: str

@@ -15,21 +15,13 @@ from pytest_ale.harnesses.plain import TextLog
 from pytest_ale.harness import Agent, BadAgent, parse_agents
 from pytest_ale.program import Brief, Closing, Server
 from pytest_ale.registry import harness_named, load_plugins
-from pytest_ale.testing import Call, Expect, Say, ScriptedModel, Turn, Usage
-from pytest_ale.trajectory import check, load
+from pytest_ale.testing import Say, ScriptedModel, Usage
+from pytest_ale.trajectory import load
 
 from .conftest import Project
-from .reading import calls, of_agent, read
+from .reading import of_agent, read
 
 CANARY = "sk-canary-0123456789-command"
-COPY = "cp inputs/word.txt output/word.txt"
-CLAUDE = (
-    "{program} --print --verbose --output-format=stream-json --include-partial-messages"
-    " --dangerously-skip-permissions --strict-mcp-config --mcp-config={mcp_config} --model={model}"
-)
-QUIET = "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 ENABLE_TOOL_SEARCH=false IS_SANDBOX=1"
-BLOCKING = "MCP_CONNECTION_NONBLOCKING=false"
-SHOT = "mcp__desktop__screenshot"
 # A program that asks its model once, and says what it was told.
 ASKS = """#!/usr/bin/python3
 import json, os, sys, urllib.request
@@ -64,49 +56,6 @@ def examine(project: Project, url: str, *words: str, **knobs: str) -> Mapping[st
 
 
 KEYS = {"OPENAI_API_KEY": CANARY, "ANTHROPIC_API_KEY": CANARY}
-
-
-@pytest.mark.once
-def test_a_real_program_works_by_a_command_line(project: Project, docker_engine: None) -> None:
-    project.task(environment={"desktop": True})
-    script = [
-        Expect(tool_offered=SHOT, prompt_contains="Copy /home/agent/task/inputs/word.txt"),
-        Usage(input=1000, output=50),
-        Turn(Say("I look."), Call("desktop.screenshot")),
-        Expect(picture=True),
-        Usage(input=1200, output=30),
-        Call("shell", {"command": COPY}),
-        Usage(input=1300, output=20),
-        Say("Done."),
-    ]
-    with ScriptedModel(script, keys=[CANARY]) as model:
-        record = examine(
-            project,
-            model.url,
-            "--ale-provider=docker",
-            *("--ale-knob=api=anthropic", "--ale-knob=kit=claude_code"),
-            argv=CLAUDE,
-            env=f"{QUIET} {BLOCKING}",
-            log="claude_code",
-        )
-        model.check()
-    assert (record["outcome"], record["score"], record["models"]) == ("scored", 1.0, ["scripted"])
-    assert str(record["agent_version"]).startswith("2.1.")
-    attempt = project.attempt()
-    assert check(attempt / "trajectory.json") == []
-    trajectory = load(attempt / "trajectory.json")
-    steps = of_agent(trajectory)
-    assert [call.function_name for call in calls(steps)] == [SHOT, "Bash"]
-    spent = [step.metrics for step in steps if step.metrics]
-    assert sum(each.prompt_tokens or 0 for each in spent) == record["tokens_in"] == 3500
-    assert sum(each.completion_tokens or 0 for each in spent) == record["tokens_out"] == 100
-    times = [step.timestamp or "" for step in trajectory.steps]
-    assert times == sorted(times)
-    recorded = project.runs[-1]
-    project.run(
-        "tasks", "--ale-agent=replay", f"--ale-knob=path={recorded}", "--ale-provider=docker"
-    )
-    assert project.results[-1]["score"] == 1.0
 
 
 def kit_of_ones_own(project: Project) -> tuple[Path, Path]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from pytest_ale import hookspecs
+from pytest_ale.program import Brief, Program, Server
 from pytest_ale.settings import OPTIONS, Option
+from pytest_ale.story import Story
 from pytest_ale.taxonomy import CLUSTERS, TIERS
+
+from .reading import of_agent, pairs, read, results, spent
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,3 +63,54 @@ def test_every_module_of_the_table_exists() -> None:
 def test_every_hook_is_documented_with_its_arguments(hook: str) -> None:
     arguments = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
     assert f"| `{hook}({arguments})` |" in doc("extending.md")
+
+
+@pytest.fixture
+def acme() -> Program:
+    """The harness that docs/extending.md shows, whole."""
+    (code,) = re.findall(
+        r"```python\n(# acme_ale/harness.py\n.*?)```", doc("extending.md"), re.DOTALL
+    )
+    names: dict[str, type[Program]] = {}
+    exec(code, names)
+    return names["Acme"]()
+
+
+def test_the_program_of_extending_is_started_and_configured(acme: Program) -> None:
+    servers = {"desktop": Server("python3", ("run.py", "desktop"))}
+    knobs = {name: knob.default or "" for name, knob in acme.knobs.items()}
+    brief = Brief("Copy.", "gpt-5.1", "http://127.0.0.1:80", "token", servers, knobs, "/h", "/h/t")
+    ((path, text),) = acme.files(brief).items()
+    told = json.loads(text)
+    assert (path, told["base_url"]) == (".acme/config.json", "http://127.0.0.1:80/v1")
+    assert told["mcpServers"] == {"desktop": {"command": "python3", "args": ["run.py", "desktop"]}}
+    assert acme.start(brief)[-5:] == ["run", "--json", "--yes", "--effort=high", "-"]
+    assert (acme.environment(brief), acme.stdin(brief)) == ({"ACME_API_KEY": "token"}, "Copy.")
+
+
+def test_the_reader_of_extending_reads(acme: Program, tmp_path: Path) -> None:
+    call = {"id": "c1", "name": "bash", "arguments": {"command": "false"}}
+    used = {"input": 100, "cached": 40, "output": 10}
+    events: list[object] = [
+        {"type": "assistant", "id": "a1", "text": "I try.", "calls": [call], "usage": used},
+        {"type": "result", "call": "c1", "text": "exit status 1", "failed": True},
+        {"type": "error", "message": "no more turns"},
+    ]
+    lines = [("/home/agent/.acme/sessions/1.jsonl", json.dumps(event)) for event in events]
+    trajectory, closing = read(acme.reader, tmp_path, [("stdout", "{}"), *lines])
+    (step,) = steps = of_agent(trajectory)
+    assert (step.message, pairs(steps)) == ("I try.", [("bash", {"command": "false"})])
+    (result,) = results(step)
+    assert (result.content, result.extra) == ("exit status 1", {"is_error": True})
+    assert list(spent(trajectory)) == [(100, 10, 40)]
+    assert closing.failed == "no more turns"
+
+
+def test_every_call_of_a_story_is_in_extending() -> None:
+    """With the arguments that its table gives them."""
+    table = dict(
+        re.findall(r"`(\w+)\(([^`]*)\)`", doc("extending.md").partition("### What it tells")[2])
+    )
+    for name in ("turn", "call", "result", "picture", "subagent", "system", "user"):
+        known = inspect.signature(getattr(Story, name)).parameters
+        assert {word.strip(" =") for word in table[name].split(",")} <= set(known), name

@@ -5,58 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from pytest_ale.harnesses.droid import Droid
 from pytest_ale.harnesses.droid_log import DroidLog
 
 from pytest_ale.gateway.usage import Usage as Tokens
 from pytest_ale.program import Brief, Closing, Server
-from pytest_ale.testing import Call, Refuse, Say, ScriptedModel
-from pytest_ale.trajectory import load
 
-from .conftest import Project
+from .alone import CANARY
 from .reading import of_agent, pairs, read
-from .usual import CANARY, COPY, LONG, NOTES, examine, script, whole_task
-
-SHOTS = ("desktop___screenshot", "desktop___click")
-SUMMARY = "Copy the given word over"
-
-
-@pytest.mark.once
-def test_it_works_with_shell_screen_and_files_and_is_replayed(
-    project: Project, docker_engine: None
-) -> None:
-    """The bridge's tools are loaded by name in the same turn as the command."""
-    write = Call("Create", {"file_path": NOTES, "content": LONG})
-    load_them = Call("ToolSearch", {"query": f"select:{','.join(SHOTS)}"})
-    said: dict[str, object] = {"summary": SUMMARY}
-    played = script(SHOTS, "Execute", write, offered=("ToolSearch",), more=said, also=[load_them])
-    whole_task(project, "droid", played, ["Execute", "ToolSearch", *SHOTS, "Create"])
-    (attempt,) = project.runs[0].glob("legal/copy/*/*/*/*/")
-    first = of_agent(load(attempt / "trajectory.json"))[0]
-    assert first.observation and (first.observation.results[0].extra or {})["exit_code"] == 3
-
-
-ENDS = {
-    "key": ([Refuse(401, times=None)], ("fault", None), "never answered: status 401"),
-    "later": (
-        [Call("Execute", {"command": COPY, "summary": SUMMARY}), Refuse(404, times=None)],
-        ("crashed", 1.0),
-        "404",
-    ),
-}
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("name", ENDS)
-def test_its_end_is_told_from_a_fault(project: Project, docker_engine: None, name: str) -> None:
-    project.task()
-    played, ending, message = ENDS[name]
-    with ScriptedModel([*played, Say("Never.")]) as model:
-        record = examine(project, "droid", model.url)
-    assert (record["outcome"], record["score"]) == ending, record
-    assert message in str(record["message"])
-
 
 # Configuration.
 

@@ -5,53 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
 from pytest_ale.harnesses.goose import Goose
 from pytest_ale.harnesses.goose_log import GooseLog
 
 from pytest_ale.gateway.usage import Usage as Tokens
 from pytest_ale.program import Brief, Closing, Server
-from pytest_ale.testing import Call, Cut, Refuse, Say, ScriptedModel, Turn
-from pytest_ale.trajectory import load
 
-from .conftest import Project
+from .alone import CANARY
 from .reading import of_agent, pairs, read
-from .usual import CANARY, COPY, LONG, NOTES, examine, script, whole_task
-
-SHOTS = ("desktop__screenshot", "desktop__click")
-
-
-@pytest.mark.once
-def test_it_works_with_shell_screen_and_files_and_is_replayed(
-    project: Project, docker_engine: None
-) -> None:
-    write = Call("write", {"path": NOTES, "content": LONG})
-    whole_task(project, "goose", script(SHOTS, "shell", write), ["shell", *SHOTS, "write"])
-    (attempt,) = project.runs[0].glob("legal/copy/*/*/*/*/")
-    first = of_agent(load(attempt / "trajectory.json"))[0]
-    assert first.observation and (first.observation.results[0].extra or {})["exit_code"] == 3
-
-
-ENDS = {
-    "key": ([Refuse(401, times=None)], "fault", "the model's server never answered: status 401"),
-    "later": (
-        [Call("shell", {"command": COPY}), Turn(Say("Soon."), Cut(after_events=1, times=None))],
-        "fault",
-        "the model's server failed",
-    ),
-}
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("name", ENDS)
-def test_its_end_is_told_from_a_fault(project: Project, docker_engine: None, name: str) -> None:
-    project.task()
-    played, outcome, message = ENDS[name]
-    with ScriptedModel([*played, Say("Never.")]) as model:
-        record = examine(project, "goose", model.url)
-    assert record["outcome"] == outcome and message in str(record["message"]), record
-    assert record["score"] is None
-
 
 # Configuration.
 

@@ -6,62 +6,14 @@ import json
 import tomllib
 from pathlib import Path
 
-import pytest
 from pytest_ale.harnesses.grok import Grok, GrokLog
 
 from pytest_ale.program import Brief, Server
-from pytest_ale.testing import Call, Refuse, Say, ScriptedModel
-from pytest_ale.trajectory import load
 
-from .conftest import Project
-from .reading import of_agent, pairs, read, spent, told
-from .usual import CANARY, COPY, LONG, NOTES, TOKENS, examine, script, whole_task
+from .alone import CANARY
+from .reading import of_agent, pairs, read, told
 
-SHOTS = ("desktop__screenshot", "desktop__click")
 SHELL = "run_terminal_command"
-
-
-def use(name: str, **given: object) -> Call:
-    return Call("use_tool", {"tool_name": name, "tool_input": given})
-
-
-@pytest.mark.once
-def test_it_works_with_shell_screen_and_files_and_is_replayed(
-    project: Project, docker_engine: None
-) -> None:
-    write = Call("write", {"file_path": NOTES, "content": LONG})
-    screen = use(SHOTS[0]), use(SHOTS[1], coordinate=[300, 300])
-    offered = ("search_tool", "use_tool")
-    said: dict[str, object] = {"description": "Copy it"}
-    played = script(SHOTS, SHELL, write, offered=offered, screen=screen, more=said)
-    whole_task(project, "grok", played, [SHELL, *SHOTS, "write"], shown=False)
-    (attempt,) = project.runs[0].glob("legal/copy/*/*/*/*/")
-    trajectory = load(attempt / "trajectory.json")
-    assert {step.model_name for step in of_agent(trajectory)} == {"scripted"}
-    used = [*spent(trajectory)]
-    assert (sum(each[0] or 0 for each in used), sum(each[1] or 0 for each in used)) == TOKENS
-    assert "exit: 3" in told(of_agent(trajectory)[0])
-
-
-ENDS = {
-    "key": ([Refuse(401, times=None)], ("fault", None), "never answered: status 401"),
-    "later": (
-        [Call(SHELL, {"command": COPY, "description": "x"}), Refuse(404, times=None)],
-        ("crashed", 1.0),
-        "404",
-    ),
-}
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("name", ENDS)
-def test_its_end_is_told_from_a_fault(project: Project, docker_engine: None, name: str) -> None:
-    project.task()
-    played, ending, message = ENDS[name]
-    with ScriptedModel([*played, Say("Never.")]) as model:
-        record = examine(project, "grok", model.url)
-    assert (record["outcome"], record["score"]) == ending, record
-    assert message in str(record["message"])
 
 
 # Configuration.

@@ -11,51 +11,9 @@ from pytest_ale.harnesses.kimi_code_log import KimiCodeLog
 
 from pytest_ale.gateway.usage import Usage as Tokens
 from pytest_ale.program import Brief, Closing, Server
-from pytest_ale.testing import Call, Refuse, Say, ScriptedModel
-from pytest_ale.trajectory import load
 
-from .conftest import Project
+from .alone import CANARY
 from .reading import of_agent, pairs, read, spent
-from .usual import CANARY, COPY, LONG, NOTES, TOKENS, examine, script, whole_task
-
-SHOTS = ("mcp__desktop__screenshot", "mcp__desktop__click")
-
-
-@pytest.mark.once
-def test_it_works_with_shell_screen_and_files_and_is_replayed(
-    project: Project, docker_engine: None
-) -> None:
-    write = Call("Write", {"path": NOTES, "content": LONG})
-    whole_task(project, "kimi_code", script(SHOTS, "Bash", write), ["Bash", *SHOTS, "Write"])
-    (attempt,) = project.runs[0].glob("legal/copy/*/*/*/*/")
-    trajectory = load(attempt / "trajectory.json")
-    steps = of_agent(trajectory)
-    assert {step.model_name for step in steps} == {"scripted"}
-    used = [*spent(trajectory)]
-    assert (sum(each[0] or 0 for each in used), sum(each[1] or 0 for each in used)) == TOKENS
-    assert steps[0].observation and (steps[0].observation.results[0].extra or {})["exit_code"] == 3
-
-
-ENDS = {
-    "key": ([Refuse(401, times=None)], ("fault", None), "never answered: status 401"),
-    "dead": (
-        [Call("Bash", {"command": f"{COPY}; kill -SEGV $PPID; sleep 5"})],
-        ("crashed", 1.0),
-        "kimi_code ended with ",
-    ),
-}
-
-
-@pytest.mark.once
-@pytest.mark.parametrize("name", ENDS)
-def test_its_end_is_told_from_a_fault(project: Project, docker_engine: None, name: str) -> None:
-    project.task()
-    played, ending, message = ENDS[name]
-    with ScriptedModel([*played, Say("Never.")]) as model:
-        record = examine(project, "kimi_code", model.url)
-    assert (record["outcome"], record["score"]) == ending, record
-    assert message in str(record["message"])
-
 
 # Configuration.
 

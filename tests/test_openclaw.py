@@ -12,63 +12,11 @@ from pytest_ale.harnesses.openclaw_log import OpenclawLog
 from pytest_ale.gateway.usage import Usage as Tokens
 from pytest_ale.harness import BadAgent, parse_agents
 from pytest_ale.sandbox import Fault
-from pytest_ale.testing import Call, Expect, Say, ScriptedModel, Turn, Usage
 
 from .alone import CANARY, Alone, Box, again
-from .conftest import Project
-from .reading import calls, of_agent, pairs, read, results
-from .whole import CHECKS, COPY, LONG, NOTES, TYPED, XTERM, examine, only, replay, shows, tells
+from .reading import of_agent, pairs, read, results
 
 # In docker, whole.
-
-DESKTOP = ("desktop__screenshot", "desktop__click", "desktop__type")
-PLAY = [
-    Expect(tool_offered=DESKTOP, prompt_contains="Copy /home/agent/task/inputs/word.txt"),
-    Usage(input=1000, output=50, cached=400, reasoning=20),
-    Turn(Call("exec", {"command": XTERM})),
-    Usage(input=1200, output=30),
-    Turn(Say("Now the screen."), Call("desktop.screenshot")),
-    Expect(picture=True),
-    Turn(Call("desktop.click", {"coordinate": [300, 300]})),
-    Turn(Call("desktop.type", {"text": "seen it\n"})),
-    Turn(
-        Call("write", {"path": NOTES, "content": LONG}),
-        Call("exec", {"command": f"{COPY}; sleep 1"}),
-    ),
-    Turn(Call("edit", {"path": NOTES, "edits": [{"oldText": "last", "newText": "LAST"}]})),
-    Say("Done."),
-]
-
-
-@pytest.mark.once
-def test_it_works_with_shell_screen_and_files_and_is_replayed(
-    project: Project, docker_engine: None
-) -> None:
-    project.task(main=TYPED, environment={"desktop": True}, checks=CHECKS, timeout_s=180)
-    with ScriptedModel(PLAY, keys=[CANARY]) as model:
-        said = examine(project, "openclaw:scripted", model)
-        model.check()
-    record = only(project)
-    assert (record["outcome"], record["score"]) == ("scored", 1.0), (record, said)
-    attempt, trajectory = project.attempt(), tells(project, record)
-    told = record["tokens_in"], record["tokens_cached"], record["models"]
-    assert told == (2700, 400, ["scripted"])
-    steps = of_agent(trajectory)
-    assert [step.message for step in steps] == ["", "Now the screen.", "", "", "", "", "Done."]
-    assert {(step.model_name, step.llm_call_count) for step in steps} == {("scripted", 1)}
-    made = calls(steps)
-    assert [call.function_name for call in made] == [
-        *("exec", *DESKTOP),
-        *("write", "exec", "edit"),
-    ]
-    kept = made[4].arguments["content"]  # too long for a step
-    assert isinstance(kept, dict) and (attempt / str(kept["file"])).read_text() == LONG
-    came = [result for step in steps for result in results(step)]
-    noted = next(r.extra for r in came if r.source_call_id == made[5].tool_call_id) or {}
-    assert noted["exit_code"] == 0 and float(str(noted["seconds"])) >= 1
-    assert shows(attempt, came[1]) and "Clicked left at [300, 300]." in str(came[2].content)
-    record = replay(project)
-    assert (record["outcome"], record["score"]) == ("scored", 1.0), record
 
 
 # By itself.

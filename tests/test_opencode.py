@@ -15,7 +15,6 @@ from pytest_ale.sandbox import Fault
 from pytest_ale.testing import (
     Call,
     Cut,
-    Expect,
     Refuse,
     Say,
     ScriptedModel,
@@ -24,109 +23,26 @@ from pytest_ale.testing import (
     Usage,
     WrongJson,
 )
-from pytest_ale.trajectory import load
 
 from .alone import CANARY, Alone, Box, again
 from .conftest import Project
-from .reading import calls, of_agent, pairs, results
-from .whole import CHECKS, COPY, LONG, NOTES, TYPED, XTERM, examine, only, replay, shows, tells
+from .reading import of_agent, pairs
+from .runs import COPY, examine, only, steps
 
 # In docker, whole.
-
-DESKTOP = ("desktop_screenshot", "desktop_click", "desktop_type")
-EDIT = Call("edit", {"filePath": NOTES, "oldString": "last", "newString": "LAST"})
-PLAY = [
-    Expect(tool_offered=DESKTOP, prompt_contains="Copy /home/agent/task/inputs/word.txt"),
-    Usage(input=1000, output=50, cached=400, reasoning=20),
-    Turn(Think("I look around."), Call("shell", {"command": XTERM})),
-    Usage(input=1200, output=30),
-    Turn(Say("Now the screen."), Call("desktop.screenshot")),
-    Expect(picture=True),
-    Turn(Call("desktop.click", {"coordinate": [300, 300]})),
-    Turn(Call("desktop.type", {"text": "seen it\n"})),
-    Turn(
-        Call("write", {"filePath": NOTES, "content": LONG}),
-        Call("shell", {"command": f"{COPY}; sleep 1"}),
-    ),
-    Turn(EDIT, Call("grep", {"pattern": "LAS", "path": "output"})),
-    Expect(tool_result_contains="notes.txt"),
-    Say("Done."),
-]
-
-
-@pytest.mark.once
-def test_it_works_with_shell_screen_and_files_and_is_replayed(
-    project: Project, docker_engine: None
-) -> None:
-    project.task(main=TYPED, environment={"desktop": True}, checks=CHECKS)
-    with ScriptedModel(PLAY, keys=[CANARY]) as model:
-        said = examine(project, "opencode:scripted", model)
-        model.check()
-    record = only(project)
-    assert (record["outcome"], record["score"]) == ("scored", 1.0), (record, said)
-    attempt, trajectory = project.attempt(), tells(project, record)
-    assert (record["tokens_in"], record["tokens_cached"], record["models"]) == (
-        2700,
-        400,
-        ["scripted"],
-    )
-    steps = of_agent(trajectory)
-    assert [step.message for step in steps] == ["", "Now the screen.", "", "", "", "", "Done."]
-    assert {(step.model_name, step.llm_call_count) for step in steps} == {("scripted", 1)}
-    assert steps[0].reasoning_content == "I look around."
-    made = calls(steps)
-    assert [call.function_name for call in made] == [
-        *("bash", *DESKTOP),
-        *("write", "bash", "edit", "grep"),
-    ]
-    kept = made[4].arguments["content"]  # too long for a step
-    assert isinstance(kept, dict) and (attempt / str(kept["file"])).read_text() == LONG
-    came = [result for step in steps for result in results(step)]
-    noted = came[0].extra or {}
-    assert noted["exit_code"] == 3 and float(str(noted["seconds"])) >= 1
-    assert shows(attempt, came[1]) and "Clicked left at [300, 300]." in str(came[2].content)
-    record = replay(project)
-    assert (record["outcome"], record["score"]) == ("scored", 1.0), record
-
-
-@pytest.mark.once
-def test_a_key_that_is_refused_is_no_score(project: Project, docker_engine: None) -> None:
-    """And a model of that name is asked by its maker's API."""
-    project.task()
-    with ScriptedModel([Say("Never.")], keys=["another"]) as model:
-        examine(project, "opencode:claude-scripted", model)
-        assert {request.api for request in model.requests} == {"anthropic"}
-    record = only(project)
-    assert (record["outcome"], record["score"]) == ("fault", None), record
-    assert "the model's server never answered: status 401" in str(record["message"])
-
-
-@pytest.mark.once
-def test_a_cli_that_dies_of_its_own_command_is_graded(
-    project: Project, docker_engine: None
-) -> None:
-    project.task()
-    deadly = Turn(Say("Now."), Call("shell", {"command": f"{COPY}; kill -SEGV $PPID; sleep 5"}))
-    with ScriptedModel([deadly, Say("Never.")]) as model:
-        examine(project, "opencode:scripted", model)
-    record = only(project)
-    assert (record["outcome"], record["score"]) == ("crashed", 1.0), record
-    assert "opencode ended with " in str(record["message"])
-    (step,) = of_agent(load(project.attempt() / "trajectory.json"))
-    assert step.message in ("", "Now.") and step.tool_calls and not step.observation
 
 
 @pytest.mark.once
 def test_a_cli_that_is_stopped_leaves_what_it_had_begun(
     project: Project, docker_engine: None
 ) -> None:
-    project.task(timeout_s=10)
+    project.task(timeout_s=30)  # 18 s to its first request where the disk was busy, 4 else
     slow = Call("shell", {"command": f"{COPY}; sleep 60"})
     with ScriptedModel([Turn(Think("Slowly."), slow)]) as model:
         examine(project, "opencode:scripted", model)
     record = only(project)
     assert (record["outcome"], record["score"]) == ("timeout", 1.0), record
-    (step,) = of_agent(load(project.attempt() / "trajectory.json"))
+    (step,) = steps(project)
     assert step.reasoning_content == "Slowly."
     assert pairs([step]) == [("bash", {"command": f"{COPY}; sleep 60"})]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,13 +14,15 @@ from pytest_ale.gateway import Tally, Usage
 from pytest_ale.gateway.scrub import Scrub
 from pytest_ale.kept import Kept
 from pytest_ale.logs import KEPT_BYTES, LINE_BYTES, Log
-from pytest_ale.program import Closing
+from pytest_ale.program import Brief, Closing, Program, Reader
 from pytest_ale.recorder import Recorder
+from pytest_ale.recording import RecordingSandbox
+from pytest_ale.sandbox import Fault
 from pytest_ale.secrets import cleanse, secrets
 from pytest_ale.spending import metrics, spending
 from pytest_ale.story import Story
 from pytest_ale.told import COUNT, count, items, moment, objects, parsed, seconds, sub, took, word
-from pytest_ale.trajectory import Metrics, Trajectory, check, dump
+from pytest_ale.trajectory import Metrics, ToolCall, Trajectory, check, dump
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
 FIRST = 1_750_000_000.0
@@ -132,6 +135,21 @@ def test_what_is_not_as_it_should_be_is_as_if_it_were_not_there() -> None:
     assert [word(value, name) for name in ("w", "n", "no")] == ["x", "", ""]
     assert count(value, "n", "t", "w", "no") == 2
     assert count({"n": -1, "much": 10**30}, "n", "much") == COUNT
+
+
+def test_a_call_is_not_done_again_in_silence_where_a_program_does_not_say_how() -> None:
+    class Acme(Program):
+        name = "acme"
+
+        def arguments(self, brief: Brief) -> list[str]:
+            return []
+
+        def reader(self, story: Story) -> Reader:
+            raise NotImplementedError
+
+    call = ToolCall(tool_call_id="1", function_name="bash", arguments={})
+    with pytest.raises(Fault, match="recorded call bash of acme cannot be done again"):
+        Acme().redo(call, cast(RecordingSandbox, None), Path())
 
 
 def test_a_time_without_a_zone_is_in_utc_and_what_is_none_is_not_known() -> None:

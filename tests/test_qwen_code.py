@@ -15,7 +15,6 @@ from pytest_ale.sandbox import Fault
 from pytest_ale.testing import (
     Call,
     Cut,
-    Expect,
     Refuse,
     Say,
     ScriptedModel,
@@ -24,92 +23,13 @@ from pytest_ale.testing import (
     Usage,
     WrongJson,
 )
-from pytest_ale.trajectory import load
 
 from .alone import CANARY, Alone, Box, again
 from .conftest import Project
-from .reading import calls, of_agent, pairs, results
-from .whole import CHECKS, COPY, LONG, NOTES, TYPED, XTERM, examine, only, replay, shows, tells
+from .reading import of_agent, pairs
+from .runs import COPY, examine, only, steps
 
 # In docker, whole.
-
-DESKTOP = ("mcp__desktop__screenshot", "mcp__desktop__click", "mcp__desktop__type")
-PLAY = [
-    Expect(tool_offered=DESKTOP, prompt_contains="Copy /home/agent/task/inputs/word.txt"),
-    Usage(input=1000, output=50, cached=400, reasoning=20),
-    Turn(Think("I look around."), Call("shell", {"command": XTERM})),
-    Expect(tool_result_contains="Exit Code: 3"),
-    Usage(input=1200, output=30),
-    Turn(Say("Now the screen."), Call("desktop.screenshot")),
-    Expect(picture=True),
-    Turn(Call("desktop.click", {"coordinate": [300, 300]})),
-    Turn(Call("desktop.type", {"text": "seen it\n"})),
-    Turn(
-        Call("write_file", {"file_path": NOTES, "content": LONG}),
-        Call("shell", {"command": f"{COPY}; sleep 1"}),
-    ),
-    Turn(Call("edit", {"file_path": NOTES, "old_string": "last", "new_string": "LAST"})),
-    Say("Done."),
-]
-
-
-@pytest.mark.once
-def test_it_works_with_shell_screen_and_files_and_is_replayed(
-    project: Project, docker_engine: None
-) -> None:
-    project.task(main=TYPED, environment={"desktop": True}, checks=CHECKS)
-    with ScriptedModel(PLAY, keys=[CANARY]) as model:
-        said = examine(project, "qwen_code:scripted", model)
-        model.check()
-    record = only(project)
-    assert (record["outcome"], record["score"]) == ("scored", 1.0), (record, said)
-    attempt, trajectory = project.attempt(), tells(project, record)
-    told = record["tokens_in"], record["tokens_cached"], record["models"]
-    assert told == (2700, 400, ["scripted"])
-    steps = of_agent(trajectory)
-    assert [step.message for step in steps] == ["", "Now the screen.", "", "", "", "", "Done."]
-    assert {(step.model_name, step.llm_call_count) for step in steps} == {("scripted", 1)}
-    assert steps[0].reasoning_content == "I look around."
-    made = calls(steps)
-    assert [call.function_name for call in made] == [
-        *("run_shell_command", *DESKTOP),
-        *("write_file", "run_shell_command", "edit"),
-    ]
-    kept = made[4].arguments["content"]  # too long for a step
-    assert isinstance(kept, dict) and (attempt / str(kept["file"])).read_text() == LONG
-    came = [result for step in steps for result in results(step)]
-    noted = came[0].extra or {}
-    assert noted["exit_code"] == 3 and float(str(noted["seconds"])) >= 1
-    assert shows(attempt, came[1]) and "Clicked left at [300, 300]." in str(came[2].content)
-    record = replay(project)
-    assert (record["outcome"], record["score"]) == ("scored", 1.0), record
-
-
-@pytest.mark.once
-def test_a_key_that_is_refused_is_no_score(project: Project, docker_engine: None) -> None:
-    """And a model of that name is asked by its maker's API."""
-    project.task()
-    with ScriptedModel([Say("Never.")], keys=["another"]) as model:
-        examine(project, "qwen_code:claude-scripted", model)
-        assert {request.api for request in model.requests} == {"anthropic"}
-    record = only(project)
-    assert (record["outcome"], record["score"]) == ("fault", None), record
-    assert "the model's server never answered: status 401" in str(record["message"])
-
-
-@pytest.mark.once
-def test_a_cli_that_dies_of_its_own_command_is_graded(
-    project: Project, docker_engine: None
-) -> None:
-    project.task()
-    deadly = Turn(Say("Now."), Call("shell", {"command": f"{COPY}; kill -SEGV $PPID; sleep 5"}))
-    with ScriptedModel([deadly, Say("Never.")]) as model:
-        examine(project, "qwen_code:scripted", model)
-    record = only(project)
-    assert (record["outcome"], record["score"]) == ("crashed", 1.0), record
-    assert "qwen_code ended with " in str(record["message"])
-    (step,) = of_agent(load(project.attempt() / "trajectory.json"))
-    assert step.message == "Now." and step.tool_calls and not step.observation
 
 
 @pytest.mark.once
@@ -122,7 +42,7 @@ def test_a_cli_that_is_stopped_leaves_what_it_had_begun(
         examine(project, "qwen_code:scripted", model)
     record = only(project)
     assert (record["outcome"], record["score"]) == ("timeout", 1.0), record
-    (step,) = of_agent(load(project.attempt() / "trajectory.json"))
+    (step,) = steps(project)
     assert step.reasoning_content == "Slowly." and step.metrics is not None
     assert pairs([step]) == [("run_shell_command", {"command": f"{COPY}; sleep 60"})]
 
@@ -150,9 +70,7 @@ def alone(tmp_path: Path) -> Alone:
 @pytest.mark.parametrize(
     ("script", "failed"),
     [
-        pytest.param(Refuse(404, "no such model", times=None), "404", id="404"),
         pytest.param(WrongJson(times=None), "JSON", id="wrong JSON"),
-        pytest.param(Cut(after_events=1, times=None), "terminated", id="cut"),
     ],
 )
 def test_how_it_says_that_its_model_failed(

@@ -68,6 +68,22 @@ def test_a_script_is_played_to_its_end(api: str, stream: bool) -> None:
     assert {request.api for request in model.requests} == {api}
     assert all(set(request.tools) == set(client.offered) for request in model.requests)
     assert model.requests[2].model == "scripted"
+    first_told, second_told, last_told = model.requests
+    assert first_told.calls == ((client.shell, {client.command: "ls"}),)
+    assert [given for _, given in second_told.calls] == [{"x": 1}, {"path": "ü"}]
+    assert (first_told.usage, last_told.calls, last_told.usage) == (COUNTS, (), Usage())
+
+
+@each
+def test_a_word_of_the_prompt_has_a_script_of_its_own(api: str) -> None:
+    """Of which faults are counted apart, and which says nothing of the first one's turns."""
+    others = {"Do it": [Refuse(503), Say("Of another.")]}
+    with ScriptedModel([Say("Of the first.")], others=others) as model:
+        client = CLIENTS[api](model.url, KEY)
+        with pytest.raises(Refused):
+            client.ask()
+        assert client.ask().text == "Of another."
+    assert len(model.unused) == 1
 
 
 @each

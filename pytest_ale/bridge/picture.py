@@ -1,18 +1,19 @@
 """What the screen shows, cursor included, as PNG.
 
-Knows nothing of input. No imaging library: a sandbox may hold a bare Python.
+Knows nothing of input. No imaging library: a sandbox may hold a bare Python. python-xlib is needed
+to look at a screen, and not by the host, which packs pictures too.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from typing import Any
-
-from Xlib import X  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING, Any
 
 from .errors import ScreenError
-from .link import Link
+
+if TYPE_CHECKING:
+    from .link import Link
 
 __all__ = ["png", "screenshot"]
 
@@ -20,6 +21,8 @@ LEVEL = 1  # 12 ms and 40 KB for a usual desktop of 1280x800; level 6 takes 3x a
 
 
 def screenshot(link: Link) -> bytes:
+    from Xlib import X  # type: ignore[import-untyped]
+
     about = link.root.get_geometry()
     width, height = about.width, about.height
     image = link.root.get_image(0, 0, width, height, X.ZPixmap, 0xFFFFFFFF)

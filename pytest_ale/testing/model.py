@@ -6,7 +6,7 @@ Knows nothing of agents, sandboxes or tasks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
@@ -31,7 +31,8 @@ class ScriptFailed(AssertionError):
 class ScriptedModel:
     """A model server on a loopback port, and on a unix socket if asked to, in a thread.
 
-    `keys` are the only ones it takes (any, without them); `models` are what it lists.
+    `keys` are the only ones it takes (any, without them); `models` are what it lists. `others` are
+    scripts for conversations whose prompts hold a word; what they expect is not checked.
     """
 
     def __init__(
@@ -43,10 +44,12 @@ class ScriptedModel:
         socket: Path | None = None,
         keys: Sequence[str] = (),
         models: Sequence[str] = ("scripted",),
+        others: Mapping[str, Iterable[Step | Turn]] | None = None,
     ) -> None:
         self.script = script if isinstance(script, Script) else Script(script)
         self.host, self.port, self.socket = host, port, socket
-        self._player = Player(self.script)
+        told = {word: Script(steps) for word, steps in (others or {}).items()}
+        self._player = Player(self.script, told)
         self._service = Service(self._player, tuple(keys), tuple(models))
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

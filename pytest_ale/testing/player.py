@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -35,7 +35,7 @@ OVER = "The script is over."
 
 @dataclass(frozen=True)
 class Played:
-    """What one request is told; `turn` is None for a call on the side."""
+    """What one request is told; `turn` is None for one that has no part in the main script."""
 
     turn: int | None
     answer: Answer
@@ -44,10 +44,14 @@ class Played:
 
 
 class Player:
-    """One script for all conversations; only faults are counted, per conversation."""
+    """One script for all conversations; only faults are counted, per conversation.
 
-    def __init__(self, script: Script) -> None:
+    `others` are scripts for those conversations whose prompts hold a word.
+    """
+
+    def __init__(self, script: Script, others: Mapping[str, Script] | None = None) -> None:
         self.script = script
+        self._others = {word: Player(each) for word, each in (others or {}).items()}
         self.failures: list[str] = []
         self._played: set[int] = set()
         self._faults: Counter[tuple[str, int, int]] = Counter()
@@ -74,6 +78,9 @@ class Player:
             self._played.add(turn)
 
     def play(self, asked: Asked, api: Api, conversation: str) -> Played:
+        for word, other in self._others.items():
+            if word in asked.system or word in asked.prompt:
+                return replace(other.play(asked, api, conversation), turn=None)
         if self.script.calls and not asked.tools:
             return Played(None, self._answer(asked, (Say(SIDE),), Usage()))
         number = self.script.turn_at(asked.results, asked.replies)

@@ -29,7 +29,8 @@ class Request:
     """What was sent; keys in it are replaced by `<key-1>`, `<key-2>`, in the order they came.
 
     `turn` is the index of the script's turn, None for a call on the side; `fault` is what was
-    done to its answer.
+    done to its answer; `calls` are the calls in it, by the names that were offered, and `usage`
+    what it told.
     """
 
     method: str
@@ -42,6 +43,8 @@ class Request:
     tools: tuple[str, ...] = ()
     turn: int | None = None
     fault: Fault | None = None
+    calls: tuple[tuple[str, Json], ...] = ()
+    usage: Usage | None = None
 
 
 class Refused(Exception):
@@ -153,7 +156,9 @@ def _asked(body: Json, want: Wanted) -> Asked:
 
 def _told(record: Request, asked: Asked, played: Played) -> Request:
     tools = tuple(str(tool) for tool in asked.tools)
-    return replace(record, model=asked.model, tools=tools, turn=played.turn, fault=played.fault)
+    calls = tuple((str(call.tool), call.parsed or {}) for call in played.answer.calls)
+    told = replace(record, model=asked.model, tools=tools, calls=calls, usage=played.answer.usage)
+    return replace(told, turn=played.turn, fault=played.fault)
 
 
 def _delivery(asked: Asked, want: Wanted, played: Played) -> Delivery:

@@ -24,6 +24,7 @@ SHELLS = (
     "execute_bash",
     "execute_command",
     "run_command",
+    "run_terminal_command",  # Grok, which has another that takes a command: it watches
     "terminal",
 )
 COMMANDS = ("command", "cmd", "script", "input")

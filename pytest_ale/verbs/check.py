@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,40 +18,17 @@ from typing import TYPE_CHECKING
 
 from pytest_ale.harness import Agent, BadAgent, Harness, parse_agents
 from pytest_ale.program import Program
+from pytest_ale.rehearsal import Rehearsal, Said
 from pytest_ale.sandbox import Fault
 from pytest_ale.text import one_line
 from pytest_ale.verbs import Complaint
 
 if TYPE_CHECKING:
-    from pytest_ale.testing import ScriptedModel
+    from pytest_ale.testing.examined import Examined
 
 __all__ = ["check"]
 
-SECONDS = 300  # for one agent; an image may have to be built, and its kit to be packed
-CARD = """\
-title: Copy a word
-summary: Hand over the word that was given.
-tier: near_term
-cluster: legal
-subfield: litigation_discovery
-timeout_s: 120
-environment: {desktop: true}
-"""
-MAIN = """\
-def build(inputs, reference, rng):
-    (inputs / "word.txt").write_text("word")
-
-
-def evaluate(output):
-    return float((output / "word.txt").read_text() == "word")
-"""
-# The working folder of every agent is the task's.
-USUAL = """\
-- call: {tool: shell, arguments: {command: cp inputs/word.txt output/word.txt}}
-"""
-LOOK = "- call: {tool: desktop.screenshot}\n"
-DONE = "- say: Done.\n"
-KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY")
+COPY = "cp inputs/word.txt output/word.txt"  # the working folder of every agent is the task's
 COLUMNS = ("agent", "version", "kit", "start", "MCP", "URL", "tokens", "cost", "sub-agents", "")
 
 
@@ -139,59 +114,32 @@ def _why_not(harness: Harness) -> str:
 
 
 def _checked(harness: Harness, agent: Agent) -> Row:
-    from pytest_ale.testing import Script, ScriptedModel
+    from pytest_ale.testing import ScriptedModel
+    from pytest_ale.testing.examined import add_task, examine
 
     with tempfile.TemporaryDirectory(prefix="ale-check-") as folder:
-        project = _project(Path(folder))
-        (project / "script.yaml").write_text(_script(harness))
+        project = Path(folder)
+        add_task(project, "copy", environment={"desktop": True})
         try:
-            with ScriptedModel(Script.load(project / "script.yaml")) as model:
-                said = _run(project, agent, model)
+            with ScriptedModel(_script(harness)) as model:
+                name, url = f"{agent.harness}:{agent.model}", f"--ale-base-url={model.url}"
+                done = examine(project, name, url, "--ale-provider=docker")
             kits = harness.kits(agent, desktop=False)
         except (Fault, subprocess.TimeoutExpired) as error:
             return Row(harness.name, harness.version(agent), said=one_line(error, 200))
-        return _row(harness, agent, kits, _record(project, said), project)
+        return _row(harness, agent, kits, done, project)
 
 
-def _script(harness: Harness) -> str:
-    look = LOOK if _sees(harness) else ""
-    return harness.rehearsal or USUAL + look + DONE
+def _script(harness: Harness) -> Said:
+    how = harness.rehearsal or Rehearsal()
+    looks = (*how.finds("screenshot"), how.uses("screenshot")) if _sees(harness) else ()
+    return [*how.first, *how.runs(COPY), *looks, *how.ends()]
 
 
-def _project(folder: Path) -> Path:
-    task = folder / "tasks/legal/copy"
-    task.mkdir(parents=True)
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    (task / "card.yaml").write_text(CARD)
-    (task / "main.py").write_text(MAIN)
-    (task / "prompt.md").write_text("Copy {inputs}/word.txt to {output}/word.txt.\n")
-    return folder
-
-
-def _run(project: Path, agent: Agent, model: ScriptedModel) -> str:
-    where = [f"--ale-agent={agent.harness}:{agent.model}", "--ale-provider=docker"]
-    words = [*where, f"--ale-base-url={model.url}", "--ale-retries=0", "--ale-live=off"]
-    command = [sys.executable, "-m", "pytest", "-q", "tasks", "-p", "no:cacheprovider", *words]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("ALE_")}
-    keys = dict.fromkeys(KEYS, "not-a-key")
-    done = subprocess.run(
-        command, cwd=project, env=environ | keys, capture_output=True, text=True, timeout=SECONDS
-    )
-    return done.stdout + done.stderr
-
-
-def _record(project: Path, said: str) -> Mapping[str, object]:
-    for path in project.glob(".ale/*/results.jsonl"):
-        record: dict[str, object] = json.loads(path.read_text().splitlines()[-1])
-        return record | {"run": str(path.parent)}
-    return {"message": said.strip()[-300:]}
-
-
-def _row(
-    harness: Harness, agent: Agent, kits: Sequence[Path], record: Mapping[str, object], at: Path
-) -> Row:
+def _row(harness: Harness, agent: Agent, kits: Sequence[Path], done: Examined, at: Path) -> Row:
+    record = done.record
     start, tokens = record.get("first_request"), record.get("tokens_in")
-    sees = _saw(record) if _sees(harness) else None
+    sees = _saw(done.folder(record)) if _sees(harness) else None
     well = record.get("score") == 1.0 and sees is not False
     why = record.get("message") or ("the screen was not seen" if sees is False else "no score")
     return Row(
@@ -208,11 +156,10 @@ def _row(
     )
 
 
-def _saw(record: Mapping[str, object]) -> bool:
+def _saw(attempt: Path) -> bool:
     """Is a screenshot among what it called?"""
-    path = Path(str(record.get("run")), str(record.get("path")), "trajectory.json")
     try:
-        steps = json.loads(path.read_text())["steps"]
+        steps = json.loads((attempt / "trajectory.json").read_text())["steps"]
     except (OSError, ValueError, KeyError):
         return False
     calls = [call for step in steps for call in step.get("tool_calls") or []]
