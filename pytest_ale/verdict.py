@@ -98,6 +98,8 @@ def judged(name: str, work: Work, ending: Ending) -> Ending:
     _offered(name, work, tally)
     if ending.outcome != "done" and tally.failing:
         raise ModelLost(f"the model's server failed: {tally.failing}")
+    if tally.refusing and ending.outcome in ("done", "crashed"):  # most programs do not tell
+        return Ending("refused", ending.message or "the model would not do it")
     return ending
 
 

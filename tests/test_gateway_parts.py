@@ -99,6 +99,49 @@ def test_tokens_mean_the_same_everywhere(case: str, ending: bytes, size: int) ->
     assert meter.finish() == wanted
 
 
+SAYS = 'no: "finish_reason": "content_filter", "refusal": "x", "stop_reason": "refusal"'
+REFUSED: dict[str, tuple[Api, object, bool]] = {
+    "chat, filtered": ("openai", {"choices": [{"finish_reason": "content_filter"}]}, True),
+    "chat, in its words": ("openai", {"choices": [{"delta": {"refusal": "I can"}}]}, True),
+    "chat, answered": (
+        "openai",
+        {"choices": [{"delta": {"refusal": None, "content": SAYS}}]},
+        False,
+    ),
+    "responses, filtered": (
+        "openai",
+        {"response": {"incomplete_details": {"reason": "content_filter"}}},
+        True,
+    ),
+    "responses, in its words": (
+        "openai",
+        {"item": {"content": [{"type": "refusal", "refusal": "I cannot."}]}},
+        True,
+    ),
+    "messages": ("anthropic", {"delta": {"stop_reason": "refusal"}}, True),
+    "messages, answered": (
+        "anthropic",
+        {"delta": {"stop_reason": "end_turn", "text": SAYS}},
+        False,
+    ),
+    "gemini": ("gemini", {"candidates": [{"finishReason": "SAFETY"}]}, True),
+    "gemini, its prompt": ("gemini", {"promptFeedback": {"blockReason": "OTHER"}}, True),
+    "gemini, answered": ("gemini", {"candidates": [{"finishReason": "STOP"}]}, False),
+}
+
+
+@pytest.mark.parametrize("kind", [SSE, "application/json"])
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_is_seen_where_the_api_says_it_and_not_in_what_is_said(
+    case: str, kind: str
+) -> None:
+    api, event, wanted = REFUSED[case]
+    meter = Meter(api, kind)
+    meter.feed(events(event) if kind == SSE else json.dumps(event).encode())
+    meter.finish()
+    assert meter.refused is wanted
+
+
 def test_a_last_event_without_its_empty_line_counts() -> None:
     meter = Meter("openai", SSE)
     meter.feed(events({"usage": CHAT}).rstrip() + b"\n")

@@ -53,7 +53,8 @@ class Tally:
     far, each with the number of the request that first had it. `waited` are seconds in which the
     server's rate limits let nothing go on (waiting.py). `trouble` are failures upstream, not the
     agent's.
-    `failing` is what upstream's last answer to a paid request was, where it was none.
+    `failing` is what upstream's last answer to a paid request was, where it was none; `refusing`
+    is whether the last one says that the model would not do it.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -69,6 +70,7 @@ class Tally:
     first_request: float | None = None  # seconds of the epoch
     trouble: list[str] = field(default_factory=list)
     failing: str = ""
+    refusing: bool = False
     prices: str = ""  # whose they are
 
 
@@ -111,6 +113,7 @@ class Attempt:
         self._statuses: dict[str, int] = {}
         self._trouble: list[str] = []
         self._failing = ""
+        self._refusing = False
         self._usd = 0.0
         self._unpriced = False
         self._stopped = ""
@@ -196,11 +199,13 @@ class Attempt:
         *,
         whole: bool = False,
         said: str = "",
+        refused: bool | None = None,
     ) -> None:
         """A request has ended; `status` is None where nobody answered."""
         self._waiting.over(number, time.monotonic())
         if usage.requests:
             self._failing = self._judged(status, said, whole=whole)
+            self._refusing = self._refusing if refused is None else refused
         self._running -= usage.requests
         self._left += bool(usage.refused and usage.estimated)
         name = str(status or "none")
@@ -259,6 +264,7 @@ class Attempt:
             first_request=self._first,
             trouble=[*self._trouble, *filter(None, [self.evidence.failed])],
             failing=self._failing,
+            refusing=self._refusing,
             prices=", ".join(sorted({source(model) for model in self._models} - {""})),
         )
 

@@ -137,6 +137,12 @@ class Exchange:
         """It came whole, and was no answer: no agent can cause that."""
         return self.whole and self.status == 200 and bool(self._meter and self._meter.garbled)
 
+    @property
+    def refused(self) -> bool | None:
+        """Whether its model would not do it; None where that is not known."""
+        told = bool(self._meter and self._meter.refused)
+        return told or (False if self.whole and self.status == 200 else None)
+
     def leave(self) -> None:
         """The agent hung up, or did not read on: nothing that failed upstream."""
         self.left = True

@@ -132,6 +132,7 @@ class Forwarder:
                 exchange.status,
                 whole=exchange.whole,
                 said=exchange.told,
+                refused=exchange.refused,
             )
             path = request.raw_path
             exchange.save()

@@ -18,6 +18,18 @@ from pytest_ale.told import count, sub
 __all__ = ["Meter", "Usage", "unanswered"]
 
 HELD_BYTES = 32 << 20  # of an event, or of an answer in one piece
+# How each API says that the model would not answer, or that its server kept the answer back. In what
+# is said, a quotation mark has a backslash before it: there these are not found.
+REFUSALS: Mapping[Api, re.Pattern[bytes]] = {
+    "openai": re.compile(
+        rb'"(?:finish_reason|reason)"\s*:\s*"content_filter"|"refusal"\s*:\s*"[^"]'
+    ),
+    "anthropic": re.compile(rb'"stop_reason"\s*:\s*"refusal"'),
+    "gemini": re.compile(
+        rb'"finishReason"\s*:\s*"(?:SAFETY|BLOCKLIST|PROHIBITED_CONTENT|SPII)"'
+        rb'|"blockReason"\s*:\s*"[A-Z]'
+    ),
+}
 HAS_USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 # What JSON begins and ends with, or the end of OpenAI's streams; reading all would cost too much.
 WHOLE = re.compile(rb"\s*(?:\{.*\}|\[.*\])?\s*", re.DOTALL)
@@ -67,6 +79,7 @@ class Meter:
         self._lost = False
         self._bytes = 0
         self.garbled = False  # something in it is no JSON
+        self.refused = False  # it says that the model would not do it
 
     def feed(self, chunk: bytes) -> None:
         """Take note of what passed; whatever it is, this does not raise."""
@@ -119,6 +132,7 @@ class Meter:
 
     def _read(self, text: bytes) -> None:
         self.garbled |= not WHOLE.fullmatch(text)
+        self.refused |= bool(REFUSALS[self._api].search(text))
         if not HAS_USAGE.search(text):  # most events: parsing each would cost what streaming does
             return
         try:
