@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 from pytest_ale.cli import main
 from pytest_ale.rehearsal import Rehearsal
 from pytest_ale.testing import Say
+from pytest_ale.verbs.check import _wrong
 
 
 @pytest.mark.once
@@ -23,12 +27,33 @@ def test_one_that_is_here_is_seen_to_work(
 
 @pytest.mark.once
 def test_one_that_does_not_do_it_is_told_with_why(
-    docker_engine: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    docker_engine: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    """And with where to look: the folder of its run is kept."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     nothing = Rehearsal(first=[Say("Done.")])  # so that the first it hears is that all is done
     monkeypatch.setattr("pytest_ale.harnesses.gemini_cli.GeminiCli.rehearsal", nothing)
     assert main(["agents", "--check", "gemini_cli"]) == 1
-    assert "No such file or directory" in capsys.readouterr().out
+    said, _, kept = capsys.readouterr().out.strip().rpartition("; see ")
+    assert "No such file or directory" in said
+    assert Path(kept).parent == tmp_path and [*Path(kept).glob(".ale/*/results.jsonl")]
+
+
+@pytest.mark.parametrize(
+    ("log", "sees", "why"),
+    [
+        ("unread.log", True, "its reader raised: agent/unread.log"),
+        ("stdout.log", False, "the screen was not seen"),
+        ("stdout.log", True, ""),
+    ],
+)
+def test_a_score_is_not_all(tmp_path: Path, log: str, sees: bool, why: str) -> None:
+    (tmp_path / "agent").mkdir()
+    (tmp_path / "agent" / log).touch()
+    assert _wrong({"score": 1.0}, tmp_path, sees) == why
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,19 @@ import json
 import logging
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_ale.harness import Agent, BadAgent, Harness, parse_agents
+from pytest_ale.logs import STUMBLED
 from pytest_ale.program import Program
 from pytest_ale.rehearsal import Rehearsal, Said
 from pytest_ale.sandbox import Fault
 from pytest_ale.text import one_line
+from pytest_ale.trees import remove
 from pytest_ale.verbs import Complaint
 
 if TYPE_CHECKING:
@@ -114,20 +116,28 @@ def _why_not(harness: Harness) -> str:
 
 
 def _checked(harness: Harness, agent: Agent) -> Row:
+    """Its folder stays where it did not do it, to be looked at."""
+    folder = Path(tempfile.mkdtemp(prefix="ale-check-"))
+    row = _tried(harness, agent, folder)
+    if row.said:
+        return replace(row, said=f"{row.said}; see {folder}")
+    remove(folder)
+    return row
+
+
+def _tried(harness: Harness, agent: Agent, project: Path) -> Row:
     from pytest_ale.testing import ScriptedModel
     from pytest_ale.testing.examined import add_task, examine
 
-    with tempfile.TemporaryDirectory(prefix="ale-check-") as folder:
-        project = Path(folder)
-        add_task(project, "copy", environment={"desktop": True})
-        try:
-            with ScriptedModel(_script(harness)) as model:
-                name, url = f"{agent.harness}:{agent.model}", f"--ale-base-url={model.url}"
-                done = examine(project, name, url, "--ale-provider=docker")
-            kits = harness.kits(agent, desktop=False)
-        except (Fault, subprocess.TimeoutExpired) as error:
-            return Row(harness.name, harness.version(agent), said=one_line(error, 200))
-        return _row(harness, agent, kits, done, project)
+    add_task(project, "copy", environment={"desktop": True})
+    try:
+        with ScriptedModel(_script(harness)) as model:
+            name, url = f"{agent.harness}:{agent.model}", f"--ale-base-url={model.url}"
+            done = examine(project, name, url, "--ale-provider=docker")
+        kits = harness.kits(agent, desktop=False)
+    except (Fault, subprocess.TimeoutExpired) as error:
+        return Row(harness.name, harness.version(agent), said=one_line(error, 200))
+    return _row(harness, agent, kits, done)
 
 
 def _script(harness: Harness) -> Said:
@@ -136,12 +146,11 @@ def _script(harness: Harness) -> Said:
     return [*how.first, *how.runs(COPY), *looks, *how.ends()]
 
 
-def _row(harness: Harness, agent: Agent, kits: Sequence[Path], done: Examined, at: Path) -> Row:
+def _row(harness: Harness, agent: Agent, kits: Sequence[Path], done: Examined) -> Row:
     record = done.record
     start, tokens = record.get("first_request"), record.get("tokens_in")
-    sees = _saw(done.folder(record)) if _sees(harness) else None
-    well = record.get("score") == 1.0 and sees is not False
-    why = record.get("message") or ("the screen was not seen" if sees is False else "no score")
+    attempt = done.folder(record)
+    sees = _saw(attempt) if _sees(harness) else None
     return Row(
         harness.name,
         harness.version(agent),
@@ -152,8 +161,16 @@ def _row(harness: Harness, agent: Agent, kits: Sequence[Path], done: Examined, a
         f"{tokens}+{record.get('tokens_out')}" if tokens is not None else "-",
         str(record.get("cost_source") or "-"),
         "told" if harness.subagents else "-",
-        "" if well else one_line(str(why).replace(str(at), ""), 200),
+        one_line(_wrong(record, attempt, sees), 200),
     )
+
+
+def _wrong(record: Mapping[str, object], attempt: Path, sees: bool | None) -> str:
+    if record.get("score") != 1.0:
+        return str(record.get("message") or "no score")
+    if (attempt / "agent" / f"{STUMBLED}.log").exists():
+        return f"its reader raised: agent/{STUMBLED}.log"
+    return "the screen was not seen" if sees is False else ""
 
 
 def _saw(attempt: Path) -> bool:
