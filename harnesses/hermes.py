@@ -31,7 +31,7 @@ KEY = "ALE_MODEL_KEY"
 PROMPT = ".hermes/prompt.md"
 MOST_TURNS = "10000"  # the run's own limits are the exam's; its own are 90
 MCP_SECONDS = 600
-# Of these nothing is there, or nobody to hear it; the first three would ask other servers.
+# Of these nothing is there, or nobody to hear it; the first four would ask other servers.
 OFF = ("web", "browser", "image_gen", "tts", "cronjob", "clarify", "memory", "session_search")
 
 

@@ -1,4 +1,4 @@
-"""forge and hermes: what they are told, by their documentation: neither was ever run here."""
+"""forge: what it is told, by its documentation: it was never run here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from pytest_ale.harnesses.forge import Forge
-from pytest_ale.harnesses.hermes import Hermes
 from pytest_ale.harnesses.plain import Plain, TextLog
 
 from pytest_ale.harness import Agent, BadAgent
@@ -27,7 +26,7 @@ def brief(harness: Plain) -> Brief:
     return Brief("Do it.", "m", URL, KEY, servers, knobs, home, f"{home}/task", "/opt/ale/x")
 
 
-@pytest.mark.parametrize("harness", [Forge(), Hermes()])
+@pytest.mark.parametrize("harness", [Forge()])
 def test_its_key_is_in_its_environment_alone(harness: Plain, tmp_path: Path) -> None:
     told = brief(harness)
     assert KEY not in "".join([*harness.files(told).values(), *harness.start(told)])
@@ -46,11 +45,3 @@ def test_what_forge_is_told() -> None:
     assert json.loads(text) == {"mcpServers": {"desktop": SERVED}}
     assert Forge().environment(told)["OPENAI_URL"] == f"{URL}/v1"
     assert Forge().start(told)[:2] == ["/opt/ale/x/forge", "--prompt"]
-
-
-def test_what_hermes_is_told() -> None:
-    told = brief(Hermes())
-    config = json.loads(Hermes().files(told)[".hermes/config.yaml"])
-    model = {"default": "m", "provider": "custom", "base_url": f"{URL}/v1"}
-    assert config == {"model": model, "mcp_servers": {"desktop": SERVED | {"enabled": True}}}
-    assert Hermes().start(told)[:2] == ["/opt/ale/x/bin/hermes", "chat"]

@@ -18,8 +18,8 @@ from pytest_ale.told import count, sub
 __all__ = ["Meter", "Usage", "unanswered"]
 
 HELD_BYTES = 32 << 20  # of an event, or of an answer in one piece
-# How each API says that the model would not answer, or that its server kept the answer back. In what
-# is said, a quotation mark has a backslash before it: there these are not found.
+# How each API says that the model would not answer, or that its server kept the answer back. In
+# what is said, a quotation mark has a backslash before it: there these are not found.
 REFUSALS: Mapping[Api, re.Pattern[bytes]] = {
     "openai": re.compile(
         rb'"(?:finish_reason|reason)"\s*:\s*"content_filter"|"refusal"\s*:\s*"[^"]'
