@@ -99,6 +99,35 @@ def test_tokens_mean_the_same_everywhere(case: str, ending: bytes, size: int) ->
     assert meter.finish() == wanted
 
 
+ANSWERS: list[tuple[Api, str]] = [
+    ("openai", '{"choices": [{"message": {"content": null}}]}'),
+    ("openai", '{"output": [], "status": "incomplete"}'),
+    ("anthropic", '{"type": "message", "content": []}'),
+    ("gemini", '{"promptFeedback": {"blockReason": "OTHER"}}'),
+    ("gemini", '{"usageMetadata": {"promptTokenCount": 40}}'),
+]
+
+
+@pytest.mark.parametrize(("api", "said"), ANSWERS)
+def test_an_empty_answer_is_one(api: Api, said: str) -> None:
+    meter = Meter(api, "application/json")
+    meter.feed(said.encode())
+    meter.finish()
+    assert not meter.is_no_answer
+
+
+NONE = ["", "{}", "null", "[]", '{"choices": []}', '{"error": {"type": "m"}}', '{"choices": [{']
+
+
+@pytest.mark.parametrize("api", ["openai", "anthropic", "gemini"])
+@pytest.mark.parametrize("said", NONE)
+def test_what_has_nothing_of_an_answer_is_none(api: Api, said: str) -> None:
+    meter = Meter(api, "application/json")
+    meter.feed(said.encode())
+    meter.finish()
+    assert meter.is_no_answer
+
+
 SAYS = 'no: "finish_reason": "content_filter", "refusal": "x", "stop_reason": "refusal"'
 REFUSED: dict[str, tuple[Api, object, bool]] = {
     "chat, filtered": ("openai", {"choices": [{"finish_reason": "content_filter"}]}, True),

@@ -282,11 +282,11 @@ def test_a_model_that_fails_later_is_a_fault_if_the_agent_gave_up(odd: Project) 
         assert ending(record) == ("crashed", 1.0)
 
 
-def test_an_answer_that_is_no_json_is_a_fault_if_the_agent_gave_up(odd: Project) -> None:
+def test_an_answer_that_is_none_is_a_fault_if_the_agent_gave_up(odd: Project) -> None:
     with ScriptedModel(Script([WrongJson(times=None), Say("Hello to you.")])) as model:
         record = run(odd, "done+ask", model.url)
     assert (*ending(record), record["phase"]) == ("fault", None, "run")
-    assert record["message"] == "the model's server failed: an answer that is no JSON"
+    assert record["message"] == "the model's server failed: an answer that is none"
 
 
 def test_a_budget_ends_it_and_what_it_left_is_graded(odd: Project, model: ScriptedModel) -> None:

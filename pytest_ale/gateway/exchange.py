@@ -135,7 +135,8 @@ class Exchange:
     @property
     def garbled(self) -> bool:
         """It came whole, and was no answer: no agent can cause that."""
-        return self.whole and self.status == 200 and bool(self._meter and self._meter.garbled)
+        meter = self._meter if self.route.kind == "answer" else None
+        return self.whole and self.status == 200 and bool(meter and meter.is_no_answer)
 
     @property
     def refused(self) -> bool | None:

@@ -123,7 +123,7 @@ class Forwarder:
         finally:
             usage = exchange.usage()
             if exchange.garbled:
-                exchange.said = "an answer that is no JSON"
+                exchange.said = "an answer that is none"
                 exchange.attempt.trouble(exchange.said)
             exchange.attempt.end(
                 exchange.number,

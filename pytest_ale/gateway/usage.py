@@ -30,6 +30,12 @@ REFUSALS: Mapping[Api, re.Pattern[bytes]] = {
         rb'|"blockReason"\s*:\s*"[A-Z]'
     ),
 }
+# What is in each API's answer, whole or in pieces, be it empty; an error's has none of it.
+ANSWERS: Mapping[Api, re.Pattern[bytes]] = {
+    "openai": re.compile(rb'"choices"\s*:\s*\[\s*\{|"output"\s*:\s*\[|"type"\s*:\s*"response\.'),
+    "anthropic": re.compile(rb'"content"\s*:\s*\[|"type"\s*:\s*"(?:message|content_block)_'),
+    "gemini": re.compile(rb'"(?:candidates|promptFeedback)"\s*:\s*[\[{]'),
+}
 HAS_USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 # What JSON begins and ends with, or the end of OpenAI's streams; reading all would cost too much.
 WHOLE = re.compile(rb"\s*(?:\{.*\}|\[.*\])?\s*", re.DOTALL)
@@ -79,6 +85,7 @@ class Meter:
         self._lost = False
         self._bytes = 0
         self.garbled = False  # something in it is no JSON
+        self.answers = False  # it has what an answer is made of
         self.refused = False  # it says that the model would not do it
 
     def feed(self, chunk: bytes) -> None:
@@ -96,6 +103,11 @@ class Meter:
             self._lost = True
             self._pending.clear()
             self._data.clear()
+
+    @property
+    def is_no_answer(self) -> bool:
+        """Known once it is finished; of one that could not be read to its end, nothing is."""
+        return self.garbled or not (self.answers or self._seen or self._lost)
 
     def finish(self) -> Usage | None:
         """What the answer told, or None."""
@@ -132,6 +144,7 @@ class Meter:
 
     def _read(self, text: bytes) -> None:
         self.garbled |= not WHOLE.fullmatch(text)
+        self.answers = self.answers or bool(ANSWERS[self._api].search(text))
         self.refused |= bool(REFUSALS[self._api].search(text))
         if not HAS_USAGE.search(text):  # most events: parsing each would cost what streaming does
             return
