@@ -47,7 +47,7 @@ def test_it_asks_a_model_as_its_name_says(
 def test_one_that_is_stopped_leaves_what_it_had_begun(
     project: Project, docker_engine: None
 ) -> None:
-    project.task(timeout_s=8)
+    project.task(timeout_s=20)
     slow = {"command": f"{COPY}; sleep 60"}
     with ScriptedModel([Turn(Say("Slowly."), Call("bash", slow))]) as model:
         examine(project, "mini_swe_agent:scripted", model)

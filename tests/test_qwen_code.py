@@ -36,7 +36,7 @@ from .runs import COPY, examine, only, steps
 def test_a_cli_that_is_stopped_leaves_what_it_had_begun(
     project: Project, docker_engine: None
 ) -> None:
-    project.task(timeout_s=10)
+    project.task(timeout_s=20)
     slow = Call("shell", {"command": f"{COPY}; sleep 60"})
     with ScriptedModel([Turn(Think("Slowly."), slow)]) as model:
         examine(project, "qwen_code:scripted", model)
