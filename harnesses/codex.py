@@ -65,6 +65,11 @@ def _settings(text: str) -> str:
     return "\n".join(lines)
 
 
+# The home in a sandbox with a file tree of its own, and so a /dev/shm; in local's mode `none` that
+# would be the machine's, with what others' attempts left there.
+BOXED = "/home/agent"
+
+
 class Codex(Program):
     name = "codex"
     about = "OpenAI's Codex CLI"
@@ -139,7 +144,8 @@ def _top(brief: Brief) -> Iterator[str]:
     yield "check_for_update_on_startup = false"
     # It waits for the disk 75 times before its first request: 1.2-2.6 s where others write to it
     # too, and 0.5-0.8 s with its databases in memory.
-    yield 'sqlite_home = "/dev/shm/codex"'
+    if brief.home == BOXED:
+        yield 'sqlite_home = "/dev/shm/codex"'
     yield 'approval_policy = "never"'
     yield 'sandbox_mode = "danger-full-access"'
     yield f"web_search = {_toml(SEARCHES[brief.knobs['web_search']])}"

@@ -506,3 +506,10 @@ def test_a_command_that_goes_on_is_typed_into(tty: str, tmp_path: Path) -> None:
         inside("more\n", "type", id, "20")  # to one that has ended: nothing
     finally:
         shutil.rmtree(codex_inside.PLACE / id)
+
+
+@pytest.mark.parametrize(("home", "boxed"), [("/home/agent", True), ("/tmp/ale-1/home", False)])
+def test_its_databases_are_in_memory_where_that_is_the_sandboxs_own(home: str, boxed: bool) -> None:
+    knobs = {name: knob.default or "" for name, knob in Codex.knobs.items()}
+    brief = Brief("Hello.", "m", "http://h:1", CANARY, {}, knobs, home, f"{home}/task")
+    assert ("/dev/shm/" in Codex().files(brief)[".codex/config.toml"]) is boxed
